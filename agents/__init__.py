@@ -1,0 +1,1 @@
+"""Agents that are evaluated: everything that acts from observations."""

@@ -1,0 +1,1 @@
+"""Reference policies: the floor (random, noop) and the privileged experts that bound it from above."""

@@ -1,0 +1,1 @@
+"""Simulators behind Gymnasium: the shared Bullet layer and one package per world."""

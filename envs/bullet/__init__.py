@@ -1,0 +1,1 @@
+"""What all simulators here share: a Bullet client of one's own, cameras, state digests."""

@@ -1,0 +1,1 @@
+"""ThinkBench's world: a Panda arm at a table with blocks, containers and zones."""

@@ -1,0 +1,362 @@
+"""The few contracts between the harness and everything it runs.
+
+Environments, benchmarks, agents and baselines import this module and nothing else of ``harness``. Everything here
+is a frozen dataclass, a ``Protocol`` or a small base class; nothing here has side effects.
+
+Conventions: SI units, angles in radians, quaternions ``xyzw``, images ``uint8`` ``(H, W, 3)``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Observation = Mapping[str, Any]
+"""What an environment returns: camera images, proprioception, ... by name."""
+
+Action = npt.NDArray[np.floating[Any]]
+"""One action; shape and bounds are those of the environment's ``action_space``."""
+
+
+# --------------------------------------------------------------------------------------------- episodes
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One instruction of an episode and the steps that the agent has for it.
+
+    Attributes:
+        instruction: Natural language, as the agent reads it.
+        task: The benchmark's own name of the task (its success oracle's key).
+        max_steps: Actions after which the stage counts as failed.
+    """
+
+    instruction: str
+    task: str
+    max_steps: int
+
+
+@dataclass(frozen=True)
+class EpisodeSpec:
+    """All that is needed to set up one episode, JSON-serialisable.
+
+    A CALVIN chain has five stages, run without reset and ended by the first failure; a Language-Table or ThinkBench
+    episode has one.
+
+    Attributes:
+        benchmark: Name of the benchmark that can run it.
+        episode_id: Unique within the benchmark's protocol, for example ``tower-h5-003``.
+        seed: Seed of the environment's reset.
+        stages: At least one.
+        meta: JSON data that the environment needs (scene, goal, ...) and the columns by which tables are grouped
+            (``family``, ``horizon``, ...).
+    """
+
+    benchmark: str
+    episode_id: str
+    seed: int
+    stages: tuple[Stage, ...]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON data; ``from_dict`` is the inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> EpisodeSpec:
+        """From ``to_dict``'s output."""
+        return cls(
+            benchmark=data["benchmark"],
+            episode_id=data["episode_id"],
+            seed=data["seed"],
+            stages=tuple(Stage(**stage) for stage in data["stages"]),
+            meta=dict(data["meta"]),
+        )
+
+
+# ------------------------------------------------------------------------------------------ randomness
+
+
+def derive_seed(*path: int | str) -> int:
+    """A 128-bit seed that depends on every element of ``path`` and on nothing else.
+
+    Unlike ``hash`` it is the same in every process and on every platform.
+    """
+    text = json.dumps(path, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
+
+
+@dataclass(frozen=True)
+class SeedPath:
+    """Where a random draw belongs: ``(run seed, episode, stage)``; with a step it gives a generator.
+
+    Draws made from ``rng(step)`` do not depend on batch size, worker count or the order of episodes.
+    """
+
+    run_seed: int
+    episode_key: str
+    stage: int
+
+    def rng(self, step: int, purpose: str = "agent") -> np.random.Generator:
+        """The generator of one step. ``purpose`` separates streams that are drawn in the same step."""
+        return np.random.default_rng(
+            derive_seed(self.run_seed, self.episode_key, self.stage, step, purpose)
+        )
+
+
+# -------------------------------------------------------------------------------------------- the agent
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """All that an agent may know about a stage besides its observations.
+
+    Attributes:
+        instruction: What to do, in words.
+        action_space: Shape, bounds and dtype of the actions that are accepted.
+        control_hz: Actions per simulated second; ``None`` where an action is a whole skill of varying duration.
+        max_steps: Actions before the stage ends.
+        stage: Index of the stage within the episode.
+        seeds: Gives the agent its random generators.
+        privileged: The environment's ground truth (``TaskEnv.privileged()``), for agents that declare
+            ``privileged = True``; ``None`` for all others.
+    """
+
+    instruction: str
+    action_space: gymnasium.spaces.Box
+    control_hz: float | None
+    max_steps: int
+    stage: int
+    seeds: SeedPath
+    privileged: Any = None
+
+
+@dataclass(frozen=True)
+class AgentEvent:
+    """Something an agent reports about a decision: a sub-goal, a replan, model calls, planner costs.
+
+    Attributes:
+        kind: ``subgoal``, ``replan``, ``plan``, ``compute`` or an agent's own name.
+        data: JSON data. ``compute`` events hold numbers that are summed up in tables, such as ``model_calls``.
+    """
+
+    kind: str
+    data: Mapping[str, Any]
+
+
+class Agent(ABC):
+    """Acts on several lanes (one environment each) at once, so that one model call can serve them all.
+
+    Class attributes:
+        privileged: Whether the agent reads ground truth. Every table prints this mark.
+        observation_keys: Which observations it reads (camera names, ``robot_obs``, ...). Only these are rendered;
+            ``None`` asks for all.
+    """
+
+    privileged: ClassVar[bool] = False
+    observation_keys: ClassVar[tuple[str, ...] | None] = None
+
+    @abstractmethod
+    def reset(self, lane: int, view: TaskView, observation: Observation) -> None:
+        """A new stage starts on ``lane``: forget plans and buffers of what ran there before.
+
+        Called at the start of an episode (``view.stage == 0``) and at each further stage of a chain.
+        """
+
+    @abstractmethod
+    def act(self, observations: Mapping[int, Observation]) -> Mapping[int, Action]:
+        """One action for each lane of ``observations``.
+
+        If a call for several lanes raises, the harness calls again lane by lane to find the one to blame; so a
+        call that raises must leave the agent's state as it was.
+        """
+
+    def pop_events(self, lane: int) -> Sequence[AgentEvent]:  # noqa: ARG002
+        """What the agent has to report of the last decision on ``lane``; cleared by the call."""
+        return ()
+
+    def close(self) -> None:  # noqa: B027
+        """Release what the agent holds."""
+
+
+class SingleLaneAgent(Agent):
+    """Base of agents that think about one environment at a time; holds one copy of their state per lane.
+
+    Subclasses write ``begin`` and ``decide``; whatever ``begin`` returns is that lane's memory.
+    """
+
+    def __init__(self) -> None:
+        self._memories: dict[int, Any] = {}
+        self._views: dict[int, TaskView] = {}
+        self._steps: dict[int, int] = {}
+
+    @abstractmethod
+    def begin(self, view: TaskView, observation: Observation) -> Any:
+        """A new stage starts; returns the memory that ``decide`` gets."""
+
+    @abstractmethod
+    def decide(
+        self, memory: Any, view: TaskView, observation: Observation, rng: np.random.Generator
+    ) -> Action:
+        """The next action. ``rng`` is the only source of randomness to use."""
+
+    def reset(self, lane: int, view: TaskView, observation: Observation) -> None:
+        """See `Agent.reset`."""
+        self._memories[lane] = self.begin(view, observation)
+        self._views[lane] = view
+        self._steps[lane] = 0
+
+    def act(self, observations: Mapping[int, Observation]) -> Mapping[int, Action]:
+        """See `Agent.act`."""
+        return {lane: self._act_one(lane, observation) for lane, observation in observations.items()}
+
+    def _act_one(self, lane: int, observation: Observation) -> Action:
+        view = self._views[lane]
+        rng = view.seeds.rng(self._steps[lane])
+        action = self.decide(self._memories[lane], view, observation, rng)
+        self._steps[lane] += 1
+        return action
+
+
+# ------------------------------------------------------------------------------ environment and benchmark
+
+
+@runtime_checkable
+class TaskEnv(Protocol):
+    """A ``gymnasium.Env`` that can run an `EpisodeSpec`. It is usable without the harness.
+
+    ``reset(seed=spec.seed, options={"episode": spec})`` sets up the episode and its first stage.
+    ``step`` returns the usual five values; ``info`` holds ``success`` (bool, of the current stage) and may hold
+    ``progress`` (float in [0, 1]) and ``metrics`` (JSON data, kept with the result). A stage ends with success, with
+    ``terminated``/``truncated``, or when its ``max_steps`` are used up.
+    """
+
+    action_space: gymnasium.spaces.Space[Any]
+    observation_space: gymnasium.spaces.Space[Any]
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Set up an episode."""
+
+    def step(self, action: Any) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
+        """Execute one action."""
+
+    def begin_stage(self, index: int) -> Observation:
+        """Go on to stage ``index >= 1`` without reset; returns the current observation."""
+
+    def render(self) -> Any:
+        """The current frame for a video, ``uint8 (H, W, 3)``."""
+
+    def privileged(self) -> Any:
+        """The world's ground truth as a live, read-only object; handed to privileged agents only."""
+
+    def state_digest(self) -> str:
+        """A hash of the exact simulator state; equal digests mean bit-identical worlds."""
+
+    def close(self) -> None:
+        """Release the simulator."""
+
+
+@dataclass(frozen=True)
+class EnvRequest:
+    """What a worker needs of an environment.
+
+    Attributes:
+        observation_keys: Only these observations are computed; ``None`` means all that the protocol allows.
+        video: Whether ``render`` will be called.
+    """
+
+    observation_keys: tuple[str, ...] | None = None
+    video: bool = False
+
+
+class Benchmark(ABC):
+    """A set of episodes, the world they run in, and how their results are put into tables."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def episodes(self, limit: int | None = None) -> Sequence[EpisodeSpec]:
+        """The protocol's episodes in their fixed order; ``limit`` takes a prefix."""
+
+    @abstractmethod
+    def make_env(self, request: EnvRequest) -> TaskEnv:
+        """A fresh environment. Called in the worker that will own it."""
+
+    @abstractmethod
+    def control_hz(self) -> float | None:
+        """Actions per simulated second, or ``None`` for skill actions of varying duration."""
+
+    @abstractmethod
+    def fingerprint(self) -> Mapping[str, str]:
+        """Hashes of the content that results depend on (frozen suites, assets, generator version, renderer).
+
+        They are part of the protocol's hash: runs with different fingerprints are never mixed.
+        """
+
+    def deviations(self) -> Sequence[str]:
+        """Why a run is non-standard, beyond what was overridden in the protocol (generated assets, ...)."""
+        return ()
+
+    @abstractmethod
+    def summarise(self, frame: pd.DataFrame) -> Sequence[Table]:
+        """The benchmark's tables.
+
+        Args:
+            frame: One row per planned episode: ``episode_id``, ``outcome`` (``success``, ``failure``, ``error``,
+                ``missing``), ``success`` (bool), ``progress`` (float), ``steps`` (int), ``stages_completed`` (int),
+                ``stage_tasks`` and ``stage_success`` (lists), the result's ``metrics``, and every scalar of the
+                spec's ``meta`` as a column of its own.
+        """
+
+
+# ----------------------------------------------------------------------------------------------- tables
+
+
+@dataclass(frozen=True)
+class RateCell:
+    """``successes`` of ``valid`` episodes that ended without an error, and ``errors`` beside them."""
+
+    successes: int
+    valid: int
+    errors: int = 0
+
+
+@dataclass(frozen=True)
+class MeanCell:
+    """Values of a mean; ``clusters`` (same length) names the group that is resampled together for its interval."""
+
+    values: tuple[float, ...]
+    clusters: tuple[str, ...] | None = None
+
+
+Cell = RateCell | MeanCell | int | float | str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of one run: named rows over named columns. Intervals are computed where it is rendered.
+
+    Attributes:
+        key: Machine name, for example ``success_by_horizon``.
+        title: Shown above the table.
+        columns: Column names, without the row's name.
+        rows: ``(row name, one cell per column)``.
+        one_line: Whether the single row of this table may be put beside other runs' (agents as rows).
+    """
+
+    key: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    one_line: bool = False

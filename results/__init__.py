@@ -1,0 +1,1 @@
+"""From run stores to what evaluators read: statistics, tables and reports."""
