@@ -108,9 +108,7 @@ class SeedPath:
 
     def rng(self, step: int, purpose: str = "agent") -> np.random.Generator:
         """The generator of one step. ``purpose`` separates streams that are drawn in the same step."""
-        return np.random.default_rng(
-            derive_seed(self.run_seed, self.episode_key, self.stage, step, purpose)
-        )
+        return np.random.default_rng(derive_seed(self.run_seed, self.episode_key, self.stage, step, purpose))
 
 
 # -------------------------------------------------------------------------------------------- the agent
@@ -204,9 +202,7 @@ class SingleLaneAgent(Agent):
         """A new stage starts; returns the memory that ``decide`` gets."""
 
     @abstractmethod
-    def decide(
-        self, memory: Any, view: TaskView, observation: Observation, rng: np.random.Generator
-    ) -> Action:
+    def decide(self, memory: Any, view: TaskView, observation: Observation, rng: np.random.Generator) -> Action:
         """The next action. ``rng`` is the only source of randomness to use."""
 
     def reset(self, lane: int, view: TaskView, observation: Observation) -> None:
