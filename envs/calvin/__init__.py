@@ -1,0 +1,1 @@
+"""CALVIN: the play table, its 34 tasks and its evaluation protocol."""
