@@ -1,0 +1,327 @@
+"""Ray actors that each own one agent and several lanes of environments.
+
+The driver owns the queue: it offers a job to a worker whenever one of its lanes is free and takes finished attempts
+from a stream, so that it always knows what a lost worker held. Workers that die or hang (see
+``harness.executors.sentinel``) are replaced.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import queue
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from harness.executors.base import InterruptedRunError, WorkerStartError, WorkerStatus
+from harness.executors.sentinel import Loss, Sentinel, WorkerAddress
+from harness.phases import PhaseBoard, PhaseError
+from harness.records import EpisodeError, EpisodeResult, Job, Outcome, Phase
+from harness.rollout import run_episodes
+from harness.scheduler import Scheduler
+from harness.worker import WorkerSpec, build_worker
+
+MAX_START_FAILURES = 3
+PROCESS_START_SECONDS = 180.0
+STATUS_SECONDS = 0.5
+WAIT_SECONDS = 0.1
+LOCAL_OBJECT_STORE_BYTES = 256 * 1024 * 1024
+
+
+class _Worker:
+    """The actor. ``run`` streams results from one thread while ``offer`` takes jobs on another."""
+
+    def __init__(self, name: str, spec: WorkerSpec) -> None:
+        self._name = name
+        self._spec = spec
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        folder = Path(tempfile.mkdtemp(prefix="harness-worker-"))
+        self._address = WorkerAddress(
+            node_id=ray.get_runtime_context().get_node_id(),
+            pid=os.getpid(),
+            board=folder / "board",
+            stack=folder / "stack",
+        )
+        self._board = PhaseBoard(self._address.board)
+        self._stack = self._address.stack.open("w")
+        faulthandler.register(signal.SIGUSR1, file=self._stack, all_threads=True)
+        faulthandler.enable(file=self._stack, all_threads=True)
+
+    def address(self) -> WorkerAddress:
+        return self._address
+
+    def offer(self, job: Job) -> None:
+        self._jobs.put(job)
+
+    def run(self) -> Iterator[EpisodeResult]:
+        agent, lanes = build_worker(self._spec, self._name, self._board)
+        yield from run_episodes(agent, lanes, pull=self._pull, board=self._board, should_stop=lambda: False)
+
+    def _pull(self, may_wait: bool) -> Job | None:
+        try:
+            return self._jobs.get(block=may_wait)
+        except queue.Empty:
+            return None
+
+
+@dataclass
+class _Handle:
+    """The driver's side of one worker."""
+
+    slot: int
+    name: str
+    actor: Any
+    address_ref: Any
+    born: float = field(default_factory=time.monotonic)
+    address: WorkerAddress | None = None
+    results: Any = None
+    out: dict[str, Job] = field(default_factory=dict)
+    finished: int = 0
+
+
+class RayExecutor:
+    """Runs jobs on a Ray cluster: an existing one (``address``), or one started for this run.
+
+    Args:
+        workers: Actors, each with its own agent.
+        cpus_per_worker: CPU share that Ray reserves for each.
+        gpus_per_worker: GPU share that Ray reserves for each; 0 keeps GPUs out of sight.
+        address: ``None`` starts a cluster on this machine; ``auto`` or ``host:port`` joins one.
+        deadlines: Seconds that a worker may spend in each phase.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int,
+        cpus_per_worker: float,
+        gpus_per_worker: float,
+        address: str | None,
+        deadlines: Mapping[Phase, float],
+    ) -> None:
+        self._count = workers
+        self._resources = {"num_cpus": cpus_per_worker, "num_gpus": gpus_per_worker}
+        self._address = address
+        self._deadlines = deadlines
+
+    def run(
+        self,
+        spec: WorkerSpec,
+        scheduler: Scheduler,
+        *,
+        should_stop: Callable[[], bool],
+        on_status: Callable[[list[WorkerStatus]], None],
+    ) -> None:
+        """See `harness.executors.base.Executor.run`."""
+        started_here = self._connect()
+        crew = _Crew(self._count, self._resources, self._deadlines, spec, scheduler)
+        try:
+            crew.work(should_stop, on_status)
+        finally:
+            crew.dismiss()
+            if started_here:
+                ray.shutdown()
+
+    def _connect(self) -> bool:
+        """Connect to Ray; whether it was started by us. Ray's own SIGTERM handler is put aside: ours must stay."""
+        if ray.is_initialized():
+            return False
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        handler = signal.getsignal(signal.SIGTERM)
+        options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+        if self._address is None:
+            cpus = max(os.cpu_count() or 1, round(self._count * self._resources["num_cpus"] + 0.5))
+            options |= {
+                "num_cpus": cpus,
+                "include_dashboard": False,
+                "object_store_memory": LOCAL_OBJECT_STORE_BYTES,
+            }
+        try:
+            ray.init(address=self._address, **options)
+        except (ConnectionError, RayError) as error:
+            raise WorkerStartError(f"cannot connect to Ray at ray.address={self._address}: {error}") from error
+        finally:
+            if signal.getsignal(signal.SIGTERM) is not handler:
+                signal.signal(signal.SIGTERM, handler)
+        self._check_resources()
+        return True
+
+    def _check_resources(self) -> None:
+        total = ray.cluster_resources()
+        for ray_name, option, key in (("CPU", "num_cpus", "cpus"), ("GPU", "num_gpus", "gpus")):
+            needed = self._count * self._resources[option]
+            if needed > total.get(ray_name, 0.0) + 1e-9:
+                raise WorkerStartError(
+                    f"executor.workers={self._count} with executor.{key}_per_worker={self._resources[option]:g} need "
+                    f"{needed:g} {ray_name}s, the Ray cluster has {total.get(ray_name, 0.0):g}; lower one of the two"
+                )
+
+
+class _Crew:
+    """The workers of one run and the loop that feeds them."""
+
+    def __init__(
+        self,
+        size: int,
+        resources: Mapping[str, float],
+        deadlines: Mapping[Phase, float],
+        spec: WorkerSpec,
+        scheduler: Scheduler,
+    ) -> None:
+        self._actor_class = ray.remote(max_restarts=0, max_task_retries=0, max_concurrency=2, **resources)(_Worker)
+        self._deadlines = deadlines
+        self._spec = spec
+        self._scheduler = scheduler
+        self._sentinels: dict[str, Any] = {}
+        self._start_failures = 0
+        self._hired = 0
+        self._last_status = 0.0
+        self._handles = [self._hire(slot) for slot in range(size)]
+
+    def work(self, should_stop: Callable[[], bool], on_status: Callable[[list[WorkerStatus]], None]) -> None:
+        """Until the scheduler is done."""
+        while not self._scheduler.done:
+            if should_stop():
+                raise InterruptedRunError
+            self._welcome_started()
+            self._offer_jobs()
+            self._collect()
+            self._report(on_status)
+
+    def dismiss(self) -> None:
+        """Kill all workers and sentinels."""
+        for handle in self._handles:
+            ray.kill(handle.actor)
+            if handle.address is not None:
+                self._bury(handle)
+        for sentinel in self._sentinels.values():
+            ray.kill(sentinel)
+
+    def _hire(self, slot: int) -> _Handle:
+        name = f"w{slot}" if self._hired < slot + 1 else f"w{slot}.{self._hired}"
+        self._hired += 1
+        actor = self._actor_class.remote(name, self._spec)
+        return _Handle(slot, name, actor, actor.address.remote())
+
+    def _welcome_started(self) -> None:
+        """Workers whose process is up: have them watched, and let them run."""
+        for handle in self._handles:
+            if handle.address is not None:
+                continue
+            ready, _ = ray.wait([handle.address_ref], timeout=0)
+            if ready:
+                try:
+                    handle.address = ray.get(handle.address_ref)
+                except RayError as error:
+                    self._failed_to_start(handle, str(error))
+                    continue
+                ray.get(self._sentinel(handle.address.node_id).watch.remote(handle.name, handle.address))
+                handle.results = handle.actor.run.options(num_returns="streaming").remote()
+            elif time.monotonic() - handle.born > PROCESS_START_SECONDS:
+                self._failed_to_start(handle, f"no sign of life within {PROCESS_START_SECONDS:g} s")
+
+    def _sentinel(self, node_id: str) -> Any:
+        if node_id not in self._sentinels:
+            strategy = NodeAffinitySchedulingStrategy(node_id=node_id, soft=False)
+            actor = ray.remote(num_cpus=0, max_concurrency=2)(Sentinel).options(scheduling_strategy=strategy)
+            self._sentinels[node_id] = actor.remote(self._deadlines)
+        return self._sentinels[node_id]
+
+    def _offer_jobs(self) -> None:
+        for handle in self._handles:
+            while handle.results is not None and len(handle.out) < self._spec.lanes:
+                job = self._scheduler.next_job(handle.name, alone=len(self._handles) == 1)
+                if job is None:
+                    break
+                handle.out[job.key] = job
+                handle.actor.offer.remote(job)
+
+    def _collect(self) -> None:
+        """Take what has been finished; waits a moment if there is nothing."""
+        streams = {handle.results: handle for handle in self._handles if handle.results is not None}
+        if not streams:
+            time.sleep(WAIT_SECONDS)
+            return
+        ready, _ = ray.wait(list(streams), num_returns=1, timeout=WAIT_SECONDS)
+        for stream in ready:
+            handle = streams[stream]
+            try:
+                result = ray.get(next(stream))
+            except RayActorError:
+                self._replace_lost(handle)
+            except RayTaskError as error:
+                self._give_up(error)
+            else:
+                handle.finished += 1
+                self._start_failures = 0
+                del handle.out[result.key]
+                self._scheduler.finished(result)
+
+    def _give_up(self, error: RayTaskError) -> None:
+        """The worker's own code raised: an agent that cannot be built, or a defect of the harness."""
+        cause = error.cause
+        if isinstance(cause, PhaseError) and cause.error.phase is Phase.AGENT_START:
+            raise WorkerStartError(f"the agent cannot be built: {cause.error.message}\n{cause.error.traceback}")
+        raise error
+
+    def _replace_lost(self, handle: _Handle) -> None:
+        """Blame the episode that the worker was at (all of them if it was at no particular one); redo the others."""
+        loss = self._bury(handle)
+        starting = loss.last.phase is Phase.AGENT_START
+        guilty = set() if starting else {loss.last.key} & handle.out.keys() or set(handle.out)
+        error = EpisodeError(Phase.TIMEOUT if loss.timed_out else Phase.WORKER_LOST, _describe(loss), loss.stack)
+        for key, job in handle.out.items():
+            self._scheduler.finished(
+                EpisodeResult(
+                    key=key,
+                    attempt=job.attempt,
+                    outcome=Outcome.ERROR if key in guilty else Outcome.INTERRUPTED,
+                    error=error if key in guilty else None,
+                    worker=handle.name,
+                    started_at=time.time(),
+                )
+            )
+        if starting:
+            self._failed_to_start(handle, _describe(loss))
+        else:
+            self._handles[handle.slot] = self._hire(handle.slot)
+
+    def _failed_to_start(self, handle: _Handle, reason: str) -> None:
+        self._start_failures += 1
+        if self._start_failures >= MAX_START_FAILURES:
+            raise WorkerStartError(f"{self._start_failures} workers in a row failed to start; the last: {reason}")
+        self._handles[handle.slot] = self._hire(handle.slot)
+
+    def _bury(self, handle: _Handle) -> Loss:
+        if handle.address is None:
+            raise RuntimeError(f"worker {handle.name} was never watched")
+        loss: Loss = ray.get(self._sentinel(handle.address.node_id).bury.remote(handle.name))
+        return loss
+
+    def _report(self, on_status: Callable[[list[WorkerStatus]], None]) -> None:
+        now = time.monotonic()
+        if now - self._last_status < STATUS_SECONDS:
+            return
+        self._last_status = now
+        phases: dict[str, tuple[Phase, float]] = {}
+        for sentinel in self._sentinels.values():
+            phases |= ray.get(sentinel.statuses.remote())
+        starting = (Phase.AGENT_START, 0.0)
+        on_status([WorkerStatus(h.name, *phases.get(h.name, starting), h.finished) for h in self._handles])
+
+
+def _describe(loss: Loss) -> str:
+    doing = f"phase {loss.last.phase}"
+    if loss.timed_out:
+        return f"killed after {loss.seconds:.1f} s in {doing}, past its deadline"
+    return f"the worker process died in {doing} (a crash, an exit or the out-of-memory killer)"

@@ -1,0 +1,90 @@
+"""Who is doing what right now, readable from outside of the process that does it.
+
+A worker that hangs inside a native call can report nothing, so it writes each phase *before* entering it into a
+memory-mapped file of a few bytes. The sentinel (``harness.executors.sentinel``) reads that file from another process
+and enforces the deadlines.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.identity import KEY_LENGTH
+from harness.records import EpisodeError, Phase
+
+_LAYOUT = struct.Struct(f"<QdB{KEY_LENGTH}s")
+_PHASES = {phase: number for number, phase in enumerate(Phase)}
+
+
+class PhaseError(Exception):
+    """Something raised during a phase; carries what the store keeps of it."""
+
+    def __init__(self, phase: Phase, cause: BaseException) -> None:
+        super().__init__(f"{phase}: {type(cause).__name__}: {cause}")
+        self.error = EpisodeError(
+            phase=phase,
+            message=f"{type(cause).__name__}: {cause}",
+            traceback="".join(traceback.format_exception(cause)),
+        )
+
+
+@dataclass(frozen=True)
+class PhaseStatus:
+    """A worker's phase at one moment.
+
+    Attributes:
+        count: Phases entered so far.
+        since: ``time.monotonic()`` at entry; comparable between processes of one machine.
+        phase: The phase.
+        key: The episode that it is about; empty for phases that concern all lanes at once (a batched ``act``).
+    """
+
+    count: int
+    since: float
+    phase: Phase
+    key: str
+
+
+class PhaseBoard:
+    """The writing end. Without a file it only turns exceptions into `PhaseError`."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._count = 0
+        self._map: mmap.mmap | None = None
+        if path is not None:
+            path.write_bytes(bytes(_LAYOUT.size))
+            with path.open("r+b") as stream:
+                self._map = mmap.mmap(stream.fileno(), _LAYOUT.size)
+            self.enter(Phase.IDLE)
+
+    def enter(self, phase: Phase, key: str = "") -> None:
+        """Note that ``phase`` begins now."""
+        self._count += 1
+        if self._map is not None:
+            _LAYOUT.pack_into(self._map, 0, self._count, time.monotonic(), _PHASES[phase], key.encode())
+
+    @contextmanager
+    def during(self, phase: Phase, key: str = "") -> Iterator[None]:
+        """Runs its body as ``phase``; whatever it raises comes out as `PhaseError`."""
+        self.enter(phase, key)
+        try:
+            yield
+        except PhaseError:
+            raise
+        except Exception as error:
+            raise PhaseError(phase, error) from error
+        finally:
+            self.enter(Phase.IDLE)
+
+
+def read_status(path: Path) -> PhaseStatus:
+    """The reading end."""
+    count, since, phase, key = _LAYOUT.unpack(path.read_bytes()[: _LAYOUT.size])
+    return PhaseStatus(count, since, tuple(Phase)[phase], key.rstrip(b"\0").decode())

@@ -1,0 +1,330 @@
+"""The run store: everything known about a run, in one SQLite file that survives being killed at any instant.
+
+One process writes (it holds a lock on ``run.lock``); any number may read. A finished attempt is one transaction, so it
+is either there with its stages, events and actions, or not at all. ``schema.sql`` documents the tables.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import sqlite3
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from harness.identity import RunIdentity, canonical_json
+from harness.interfaces import EpisodeSpec
+from harness.records import EpisodeResult, Outcome
+
+SCHEMA_VERSION = 1
+STORE_NAME = "run.sqlite"
+
+
+class StoreError(Exception):
+    """The run store cannot be used as asked; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class PlannedEpisode:
+    """One line of the plan."""
+
+    key: str
+    repeat: int
+    spec: EpisodeSpec
+
+
+class RunReader:
+    """Reads a run, also while another process writes it.
+
+    Raises:
+        StoreError: if ``run_dir`` holds no run, or one of another schema version.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        path = run_dir / STORE_NAME
+        if not path.is_file():
+            raise StoreError(
+                f"{run_dir} holds no run ({STORE_NAME} is missing); `harness list runs` shows what there is"
+            )
+        self._db = sqlite3.connect(path, timeout=60)
+        self._db.row_factory = sqlite3.Row
+        try:
+            version = self.meta("schema_version")
+        except (sqlite3.DatabaseError, KeyError) as error:
+            raise StoreError(f"{path} is not a complete run store: {error}") from error
+        if version != SCHEMA_VERSION:
+            raise StoreError(f"{path} has schema version {version}, this harness reads {SCHEMA_VERSION}")
+
+    def __enter__(self) -> RunReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def meta(self, key: str) -> Any:
+        """One fact of the table ``meta``; ``KeyError`` if it is absent."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            raise KeyError(key)
+        return json.loads(row["value"])
+
+    @property
+    def identity(self) -> RunIdentity:
+        """What the run's results depend on."""
+        return RunIdentity.from_dict(self.meta("identity"))
+
+    def plan(self) -> list[PlannedEpisode]:
+        """All planned episodes in order."""
+        rows = self._db.execute("SELECT key, repeat, spec FROM episodes ORDER BY ordinal")
+        return [PlannedEpisode(r["key"], r["repeat"], EpisodeSpec.from_dict(json.loads(r["spec"]))) for r in rows]
+
+    def finished_keys(self) -> set[str]:
+        """Keys of the episodes that have their final attempt."""
+        return {row["key"] for row in self._db.execute("SELECT key FROM attempts WHERE final = 1")}
+
+    def attempt_counts(self) -> dict[str, int]:
+        """Attempts recorded per key, counting those that do not count (the next attempt's number)."""
+        rows = self._db.execute("SELECT key, MAX(attempt) + 1 AS n FROM attempts GROUP BY key")
+        return {row["key"]: row["n"] for row in rows}
+
+    def outcome_counts(self) -> dict[str, int]:
+        """Final attempts by outcome, and ``planned``."""
+        rows = self._db.execute("SELECT outcome, COUNT(*) AS n FROM attempts WHERE final = 1 GROUP BY outcome")
+        counts = {outcome.value: 0 for outcome in (Outcome.SUCCESS, Outcome.FAILURE, Outcome.ERROR)}
+        counts |= {row["outcome"]: row["n"] for row in rows}
+        counts["planned"] = self._db.execute("SELECT COUNT(*) FROM episodes").fetchone()[0]
+        return counts
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Every process that wrote to the run, first to last, with its provenance."""
+        rows = self._db.execute("SELECT * FROM sessions ORDER BY session")
+        return [{**dict(row), "provenance": json.loads(row["provenance"])} for row in rows]
+
+    def attempts(self) -> pd.DataFrame:
+        """Every attempt, without the blobs."""
+        columns = [r["name"] for r in self._db.execute("PRAGMA table_info(attempts)") if r["type"] != "BLOB"]
+        query = f"SELECT {', '.join(columns)} FROM attempts ORDER BY recorded_at, key, attempt"
+        return pd.read_sql_query(query, self._db)
+
+    def stages(self) -> pd.DataFrame:
+        """Every stage of every attempt; ``metrics`` as JSON text."""
+        return pd.read_sql_query("SELECT * FROM stages ORDER BY key, attempt, stage", self._db)
+
+    def events(self) -> pd.DataFrame:
+        """Every event of every attempt; ``data`` as JSON text."""
+        return pd.read_sql_query("SELECT * FROM events ORDER BY key, attempt, ordinal", self._db)
+
+    def actions(self, key: str) -> npt.NDArray[np.float64]:
+        """The actions ``(T, A)`` of an episode's final attempt; ``KeyError`` if there is none."""
+        row = self._db.execute(
+            "SELECT actions, action_size FROM attempts WHERE key = ? AND final = 1", (key,)
+        ).fetchone()
+        if row is None:
+            raise KeyError(key)
+        flat = np.frombuffer(zlib.decompress(row["actions"]), dtype="<f8")
+        return flat.reshape(-1, row["action_size"]) if row["action_size"] else flat.reshape(0, 0)
+
+    def decisions(self) -> npt.NDArray[np.float32]:
+        """Seconds of env, agent and render ``(N, 3)`` of all decisions of all final attempts."""
+        rows = self._db.execute("SELECT decisions FROM attempts WHERE final = 1 ORDER BY key")
+        parts = [np.frombuffer(zlib.decompress(row["decisions"]), dtype="<f4").reshape(-1, 3) for row in rows]
+        return np.concatenate([np.zeros((0, 3), np.float32), *parts])
+
+    def frame(self) -> pd.DataFrame:
+        """One row per planned episode, as `harness.interfaces.Benchmark.summarise` documents it."""
+        final = {r["key"]: r for r in self._db.execute("SELECT * FROM attempts WHERE final = 1")}
+        stages: dict[str, list[sqlite3.Row]] = {}
+        query = "SELECT s.* FROM stages s JOIN attempts a USING (key, attempt) WHERE a.final = 1 ORDER BY s.stage"
+        for row in self._db.execute(query):
+            stages.setdefault(row["key"], []).append(row)
+        return pd.DataFrame(
+            [_frame_row(planned, final.get(planned.key), stages.get(planned.key, [])) for planned in self.plan()]
+        )
+
+
+def _frame_row(planned: PlannedEpisode, attempt: sqlite3.Row | None, stages: Sequence[sqlite3.Row]) -> dict[str, Any]:
+    metrics = {name: value for stage in stages for name, value in json.loads(stage["metrics"]).items()}
+    scalars = {k: v for k, v in planned.spec.meta.items() if isinstance(v, str | int | float | bool)}
+    return {
+        **metrics,
+        **scalars,
+        "key": planned.key,
+        "episode_id": planned.spec.episode_id,
+        "repeat": planned.repeat,
+        "outcome": attempt["outcome"] if attempt else "missing",
+        "success": bool(attempt and attempt["outcome"] == Outcome.SUCCESS),
+        "progress": attempt["progress"] if attempt else 0.0,
+        "steps": attempt["steps"] if attempt else 0,
+        "attempts": attempt["attempt"] + 1 if attempt else 0,
+        "wall_total": attempt["wall_total"] if attempt else 0.0,
+        "stages_planned": len(planned.spec.stages),
+        "stages_completed": sum(bool(stage["success"]) for stage in stages),
+        "stage_tasks": [stage.task for stage in planned.spec.stages],
+        "stage_success": [bool(stage["success"]) for stage in stages],
+        "video": attempt["video"] if attempt else None,
+    }
+
+
+class RunWriter:
+    """The one writer of a run; use `create` or `reopen`."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        self._lock = (run_dir / "run.lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise StoreError(f"another process is writing to {run_dir}; wait for it or stop it first") from error
+        self._db = sqlite3.connect(run_dir / STORE_NAME, timeout=60, isolation_level=None)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        self._session: int | None = None
+        self._planned_stages: dict[str, int] = {}
+
+    @classmethod
+    def create(cls, run_dir: Path, meta: Mapping[str, Any], plan: Sequence[PlannedEpisode]) -> RunWriter:
+        """A new run with its whole plan. Nothing is visible of it before it is complete.
+
+        Raises:
+            StoreError: if the folder already holds a run.
+        """
+        if (run_dir / STORE_NAME).exists() and _is_complete(run_dir / STORE_NAME):
+            raise StoreError(f"{run_dir} already holds a run; `harness resume {run_dir}` continues it")
+        run_dir.mkdir(parents=True, exist_ok=True)
+        writer = cls(run_dir)
+        with writer._transaction() as db:
+            for statement in _statements(files("harness").joinpath("schema.sql").read_text()):
+                db.execute(statement)
+            facts = {**meta, "schema_version": SCHEMA_VERSION}
+            db.executemany("INSERT INTO meta VALUES (?, ?)", [(k, canonical_json(v)) for k, v in facts.items()])
+            db.executemany(
+                "INSERT INTO episodes VALUES (?, ?, ?, ?, ?)",
+                [
+                    (p.key, ordinal, p.spec.episode_id, p.repeat, canonical_json(p.spec.to_dict()))
+                    for ordinal, p in enumerate(plan)
+                ],
+            )
+        writer._load_plan()
+        return writer
+
+    @classmethod
+    def reopen(cls, run_dir: Path) -> RunWriter:
+        """Go on writing to a run that exists."""
+        RunReader(run_dir).close()
+        writer = cls(run_dir)
+        writer._load_plan()
+        return writer
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and give up the lock."""
+        self._db.close()
+        self._lock.close()
+
+    def begin_session(self, provenance: Mapping[str, Any]) -> None:
+        """Note who writes from now on."""
+        cursor = self._db.execute(
+            "INSERT INTO sessions (started_at, provenance) VALUES (?, ?)", (time.time(), canonical_json(provenance))
+        )
+        self._session = cursor.lastrowid
+
+    def end_session(self, ending: str) -> None:
+        """Note how the session ended: ``completed``, ``interrupted`` or ``errors``."""
+        self._db.execute(
+            "UPDATE sessions SET ended_at = ?, ending = ? WHERE session = ?", (time.time(), ending, self._session)
+        )
+
+    def record(self, result: EpisodeResult, *, final: bool) -> None:
+        """Write one attempt, all or nothing. A second final attempt of an episode is refused by the database."""
+        video = None
+        if result.video is not None:
+            video = f"{result.key[:12]}-{result.attempt}.mp4"
+            (self.run_dir / "videos").mkdir(exist_ok=True)
+            (self.run_dir / "videos" / video).write_bytes(result.video)
+        with self._transaction() as db:
+            db.execute(f"INSERT INTO attempts VALUES ({','.join('?' * 22)})", self._attempt_row(result, final, video))
+            db.executemany(
+                "INSERT INTO stages VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        *(result.key, result.attempt, index, stage.task, int(stage.success), stage.steps),
+                        *(stage.progress, canonical_json(stage.metrics)),
+                    )
+                    for index, stage in enumerate(result.stages)
+                ],
+            )
+            db.executemany(
+                "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        *(result.key, result.attempt, ordinal, logged.stage, logged.step),
+                        *(logged.event.kind, canonical_json(logged.event.data)),
+                    )
+                    for ordinal, logged in enumerate(result.events)
+                ],
+            )
+
+    def _attempt_row(self, result: EpisodeResult, final: bool, video: str | None) -> tuple[Any, ...]:
+        error = result.error
+        return (
+            *(result.key, result.attempt, int(final), result.outcome.value, self._session, result.worker),
+            *(result.started_at, time.time(), result.steps, result.progress(self._planned_stages[result.key])),
+            *(result.wall.env, result.wall.agent, result.wall.render, result.wall.total),
+            *((error.phase.value, error.message, error.traceback) if error else (None, None, None)),
+            result.final_digest,
+            zlib.compress(np.ascontiguousarray(result.actions, dtype="<f8").tobytes()),
+            result.actions.shape[1] if result.actions.ndim == 2 else 0,
+            zlib.compress(np.ascontiguousarray(result.decision_seconds, dtype="<f4").tobytes()),
+            video,
+        )
+
+    def _load_plan(self) -> None:
+        with RunReader(self.run_dir) as reader:
+            self._planned_stages = {planned.key: len(planned.spec.stages) for planned in reader.plan()}
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+
+def _is_complete(path: Path) -> bool:
+    with closing(sqlite3.connect(path)) as db:
+        return bool(db.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0])
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,55 @@
+"""What a worker is built from, and how: the same for every executor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.instantiate import build_agent, build_benchmark
+from harness.interfaces import Agent, EnvRequest
+from harness.phases import PhaseBoard
+from harness.records import Phase
+from harness.rollout import Lane
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """Plain data from which any process can build a worker.
+
+    Attributes:
+        benchmark: The benchmark's configuration (``_target_`` and parameters).
+        protocol: The protocol's configuration.
+        agent: The agent's configuration.
+        lanes: Environments per worker.
+        run_seed: Seed of the run.
+        video: Whether any episode of this run may be recorded.
+    """
+
+    benchmark: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    agent: Mapping[str, Any]
+    lanes: int
+    run_seed: int
+    video: bool
+
+
+def build_worker(spec: WorkerSpec, name: str, board: PhaseBoard) -> tuple[Agent, list[Lane]]:
+    """An agent and its idle lanes; environments are made when a lane gets its first episode."""
+    with board.during(Phase.AGENT_START):
+        agent = build_agent(spec.agent)
+    benchmark = build_benchmark(spec.benchmark, spec.protocol)
+    request = EnvRequest(observation_keys=agent.observation_keys, video=spec.video)
+    lanes = [
+        Lane(
+            index,
+            lambda: benchmark.make_env(request),
+            agent,
+            run_seed=spec.run_seed,
+            control_hz=benchmark.control_hz(),
+            board=board,
+            worker=name,
+        )
+        for index in range(spec.lanes)
+    ]
+    return agent, lanes
