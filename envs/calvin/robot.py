@@ -1,6 +1,6 @@
 """The Panda arm: how it is loaded, reset, observed and driven.
 
-Rules and constants of the public simulator (``robot.py``, ``mixed_ik.py``), in the exact order of its calls: a different
+Rules and constants of the public simulator (``robot.py``, ``mixed_ik.py``), in the exact order of its calls: another
 order of the same calls gives other floating-point results.
 """
 
@@ -85,7 +85,7 @@ class Robot:
         self.reset(REST_JOINTS, FINGER_OPEN)
 
     def reset(self, joints: Any, finger: float) -> None:
-        """Put the arm's joints (7, rad) and each finger (m) there and hold them; the commanded pose becomes this one."""
+        """Put the arm's joints (7, rad) and each finger (m) there and hold them; the commanded pose is the tcp's."""
         for joint, value in zip(ARM_JOINTS, joints, strict=True):
             self._client.resetJointState(self.uid, joint, value)
             self._drive(joint, value, ARM_FORCE, ARM_VELOCITY)

@@ -226,6 +226,17 @@ TASKS: tuple[str, ...] = tuple(_CHECKS)
 """Names of the 34 tasks in the order of the public protocol."""
 
 
+def needs(task: str) -> tuple[tuple[str, ...], bool]:
+    """Which blocks' contacts the oracle reads at the end of ``task``, and whether it reads the robot's."""
+    check = _CHECKS[task]
+    if isinstance(check, partial):
+        if "block" in check.keywords:
+            return (check.keywords["block"],), False
+        if check.func in (_door_moved, _toggled):
+            return (), False
+    return tuple(f"block_{colour}" for colour in _COLOURS), task.startswith("place")
+
+
 def achieved(bodies: Bodies, start: SceneInfo, end: SceneInfo, tasks: Collection[str] = TASKS) -> frozenset[str]:
     """Which of ``tasks`` were done between ``start`` and ``end``.
 

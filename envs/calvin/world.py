@@ -8,6 +8,7 @@ here every episode is the one that a fresh process would give, bit for bit.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Any
 
@@ -30,6 +31,8 @@ GLOBAL_SCALING = 0.8
 BRAKE_FORCE = 4.0
 BUTTON_THRESHOLD = 0.010
 SWITCH_THRESHOLD = 0.044
+
+BLOCKS = ("block_red", "block_blue", "block_pink")
 
 # Indices of the table's joints and links; the same in all four tables.
 BUTTON, SWITCH, SLIDE, DRAWER, LED, LIGHT, PLANK = range(7)
@@ -66,6 +69,7 @@ class World:
         assets: Where the models are.
         led: Behaviour of the button after a reset with the led on.
         visuals: Whether frames will be rendered. Without, nothing visual is loaded; physics is the same.
+        lowpoly: Whether to draw simplified meshes.
         renderer: ``tiny`` (CPU) or ``egl`` (GPU).
     """
 
@@ -73,8 +77,10 @@ class World:
         self,
         scene: Scene,
         assets: AssetSet,
+        *,
         led: LedVariant = LedVariant.PINNED,
         visuals: bool = False,
+        lowpoly: bool = False,
         renderer: Renderer = "tiny",
     ) -> None:
         self.layout: Layout = LAYOUTS[scene]
@@ -82,6 +88,7 @@ class World:
         self.assets = assets
         self.led = led
         self.visuals = visuals
+        self.lowpoly = lowpoly
         self.robot = Robot(self.client, str(assets.robot))
         self.bodies = Bodies(robot=-1, table=-1, blocks={}, links=TABLE_LINKS)
         self.lights: dict[int, int] = {LIGHT: 0, LED: 0}
@@ -203,7 +210,7 @@ class World:
     # ------------------------------------------------------------------------------------- ground truth
 
     def robot_obs(self) -> FloatArray:
-        """``(15,)``: tcp position (m), tcp Euler xyz (rad), gripper width (m), 7 arm joints (rad), last gripper command."""
+        """``(15,)``: tcp position (m) and Euler xyz (rad), gripper width (m), 7 arm joints (rad), gripper command."""
         return self.robot.observe()
 
     def scene_obs(self) -> FloatArray:
@@ -219,13 +226,18 @@ class World:
             values += (*position, *self.client.getEulerFromQuaternion(orientation))
         return np.array(values, dtype=np.float64)
 
-    def info(self) -> SceneInfo:
-        """The moment's record for the task oracle."""
-        client = self.client
-        slide, drawer = client.getJointStates(self.bodies.table, (SLIDE, DRAWER))
+    def info(self, blocks: Collection[str] = BLOCKS, robot: bool = True) -> SceneInfo:
+        """The moment's record for the task oracle.
+
+        Args:
+            blocks: Which blocks to include; contact queries are the costly part.
+            robot: Whether to query the robot's contacts; without, the record says that it touches nothing.
+        """
+        slide, drawer = self.client.getJointStates(self.bodies.table, (SLIDE, DRAWER))
+        touched = [point[2] for point in self.client.getContactPoints(bodyA=self.robot.uid)] if robot else ()
         return SceneInfo(
-            blocks={name: self._block_info(uid) for name, uid in self.bodies.blocks.items()},
-            robot_contacts=frozenset(point[2] for point in client.getContactPoints(bodyA=self.robot.uid)),
+            blocks={name: self._block_info(self.bodies.blocks[name]) for name in blocks},
+            robot_contacts=frozenset(touched),
             doors={"base__slide": slide[0], "base__drawer": drawer[0]},
             lights={"lightbulb": self.lights[LIGHT], "led": self.lights[LED]},
         )

@@ -1,0 +1,202 @@
+"""CALVIN as a benchmark of the harness: protocol, episodes and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any, ClassVar, cast
+
+import pandas as pd
+
+from envs.bullet.client import Renderer
+from envs.calvin.assets import AssetSet, find_assets
+from envs.calvin.chains import CHAIN_LENGTH, CHAINS
+from envs.calvin.env import OBSERVATION_KEYS, ActionMode, CalvinEnv
+from envs.calvin.frozen import DATA_SHA256, load_chains
+from envs.calvin.initial import SceneHash
+from envs.calvin.language import INSTRUCTIONS
+from envs.calvin.layouts import Scene
+from envs.calvin.tasks import TASKS
+from envs.calvin.world import CONTROL_HZ, LedVariant
+from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, MeanCell, RateCell, Stage, Table
+
+
+@dataclass(frozen=True)
+class CalvinProtocol:
+    """Everything that a CALVIN number depends on.
+
+    Attributes:
+        name: Name of the protocol.
+        version: Raised whenever numbers of the old and the new version cannot be compared.
+        benchmark: ``calvin``.
+        scene: Play table of the evaluation.
+        train_scenes: Play tables that training data may come from; a statement, not enforced.
+        chains: How many of the 1000 chains.
+        steps_per_task: Actions per subtask.
+        scene_hash: ``official`` initial scenes, or those of the ``popular-port``.
+        led: ``pinned`` or ``head``; see `LedVariant`.
+        action_mode: ``relative`` or ``absolute``.
+        observations: What agents may observe.
+        visuals: ``stock`` meshes or ``lowpoly``.
+        renderer: ``tiny``, ``egl`` or ``auto``.
+
+    Raises:
+        ValueError: A value is not one of those.
+    """
+
+    name: str
+    version: int
+    benchmark: str
+    scene: str
+    train_scenes: Sequence[str]
+    chains: int
+    steps_per_task: int
+    scene_hash: str
+    led: str
+    action_mode: str
+    observations: Sequence[str]
+    visuals: str
+    renderer: str
+
+    _CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "benchmark": ("calvin",),
+        "scene": tuple(Scene),
+        "scene_hash": tuple(SceneHash),
+        "led": tuple(LedVariant),
+        "action_mode": tuple(ActionMode),
+        "visuals": ("stock", "lowpoly"),
+        "renderer": ("tiny", "egl", "auto"),
+    }
+
+    def __post_init__(self) -> None:
+        for key, choices in self._CHOICES.items():
+            if getattr(self, key) not in choices:
+                raise ValueError(f"protocol.{key}={getattr(self, key)!r}: choose one of {', '.join(choices)}")
+        for key, choices in (("train_scenes", tuple(Scene)), ("observations", OBSERVATION_KEYS)):
+            wrong = [value for value in getattr(self, key) if value not in choices]
+            if wrong:
+                raise ValueError(f"protocol.{key} holds {wrong[0]!r}: choose from {', '.join(choices)}")
+            object.__setattr__(self, key, tuple(getattr(self, key)))
+        if not 1 <= self.chains <= CHAINS:
+            raise ValueError(f"protocol.chains={self.chains}: there are {CHAINS} chains, choose 1 to {CHAINS}")
+        if self.steps_per_task < 1:
+            raise ValueError(f"protocol.steps_per_task={self.steps_per_task}: must be at least 1 (public: 360)")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON data."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+class Calvin(Benchmark):
+    """Chains of five tasks on one play table, run without reset between tasks and ended by the first failure."""
+
+    name: ClassVar[str] = "calvin"
+
+    def __init__(self, protocol: CalvinProtocol) -> None:
+        self.protocol = protocol
+
+    @cached_property
+    def _assets(self) -> AssetSet:
+        return find_assets()
+
+    def episodes(self, limit: int | None = None) -> Sequence[EpisodeSpec]:
+        """The chains in the order of the public protocol; see `Benchmark.episodes`.
+
+        Raises:
+            ValueError: ``limit`` is below 1.
+        """
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit={limit}: must be at least 1")
+        count = min(limit or CHAINS, self.protocol.chains)
+        chains = load_chains(SceneHash(self.protocol.scene_hash))[:count]
+        return [
+            EpisodeSpec(
+                benchmark=self.name,
+                episode_id=f"chain-{index:04d}",
+                seed=index,
+                stages=tuple(Stage(INSTRUCTIONS[task], task, self.protocol.steps_per_task) for task in chain.tasks),
+                meta={
+                    "scene": self.protocol.scene,
+                    "chain": index,
+                    "robot_obs": chain.robot_obs.tolist(),
+                    "scene_obs": chain.scene_obs.tolist(),
+                },
+            )
+            for index, chain in enumerate(chains)
+        ]
+
+    def make_env(self, request: EnvRequest) -> CalvinEnv:
+        """A fresh environment that computes only what is asked for.
+
+        Raises:
+            ValueError: An observation is asked for that the protocol does not allow.
+        """
+        keys = self.protocol.observations if request.observation_keys is None else request.observation_keys
+        refused = [key for key in keys if key not in self.protocol.observations]
+        if refused:
+            raise ValueError(
+                f"the agent asks for {refused[0]!r}, but protocol {self.protocol.name!r} offers "
+                f"{', '.join(self.protocol.observations)}: change the agent or override protocol.observations"
+            )
+        return CalvinEnv(
+            self.protocol.scene,
+            action_mode=self.protocol.action_mode,
+            observation_keys=keys,
+            led=self.protocol.led,
+            lowpoly=self.protocol.visuals == "lowpoly",
+            renderer=cast("Renderer", self.protocol.renderer),
+            render_mode="rgb_array" if request.video else None,
+            assets=self._assets,
+        )
+
+    def control_hz(self) -> float:
+        """30 actions per second."""
+        return float(CONTROL_HZ)
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """Hashes of the chains and of the scene's models, and the physics engine."""
+        return {
+            "chains": DATA_SHA256,
+            "assets": self._assets.fingerprint(Scene(self.protocol.scene)),
+            "pybullet": version("pybullet"),
+        }
+
+    def deviations(self) -> Sequence[str]:
+        """Generated assets, where the official files are not on this machine."""
+        if self._assets.generated:
+            return ("generated assets: the official CALVIN files are not installed (`harness assets calvin`)",)
+        return ()
+
+    def summarise(self, frame: pd.DataFrame) -> Sequence[Table]:
+        """Success of 1 to 5 tasks in a row with the average length, and success per task over its attempts."""
+        ended = frame[frame["outcome"].isin(["success", "failure"])]
+        errors = int((frame["outcome"] == "error").sum())
+        lengths = [int(length) for length in ended["stages_completed"]]
+        in_a_row = [
+            RateCell(sum(length >= count for length in lengths), len(lengths), errors)
+            for count in range(1, CHAIN_LENGTH + 1)
+        ]
+        chain = Table(
+            key="chain",
+            title=f"Tasks in a row ({self.protocol.name})",
+            columns=(*(str(count) for count in range(1, CHAIN_LENGTH + 1)), "average length"),
+            rows=(("chains", (*in_a_row, MeanCell(tuple(float(length) for length in lengths)))),),
+            one_line=True,
+        )
+        return (chain, self._task_table(ended))
+
+    @staticmethod
+    def _task_table(ended: pd.DataFrame) -> Table:
+        attempts: dict[str, list[bool]] = {task: [] for task in TASKS}
+        for tasks, successes in zip(ended["stage_tasks"], ended["stage_success"], strict=True):
+            # A chain ends with its first failure: later tasks were not attempted and have no entry.
+            for task, success in zip(tasks, successes, strict=False):
+                attempts[task].append(bool(success))
+        rows = tuple(
+            (task, (RateCell(sum(results), len(results)), len(results)))
+            for task, results in attempts.items()
+            if results
+        )
+        return Table(key="tasks", title="Success per task", columns=("success", "n"), rows=rows)

@@ -1,0 +1,235 @@
+"""The play table as a Gymnasium environment.
+
+One action is one control step of 1/30 s. Relative actions ``(7,)`` in [-1, 1]: xyz in units of 0.02 m, Euler xyz in
+units of 0.05 rad, both added to the commanded pose in the world frame; the last entry opens the gripper where it is
+above 0 and closes it elsewhere. Absolute actions ``(7,)``: tcp position (m), Euler xyz (rad), gripper as above.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from envs.bullet.client import Renderer
+from envs.calvin.assets import AssetSet, find_assets
+from envs.calvin.cameras import GRIPPER_SIZE, STATIC_SIZE, render_gripper, render_static
+from envs.calvin.frozen import load_chains
+from envs.calvin.initial import ROBOT_OBS
+from envs.calvin.language import INSTRUCTIONS
+from envs.calvin.layouts import Scene
+from envs.calvin.tasks import TASKS, SceneInfo, achieved, needs
+from envs.calvin.truth import PlayTableTruth
+from envs.calvin.world import CONTROL_HZ, LedVariant, World
+from harness.interfaces import EpisodeSpec, Stage
+
+CAMERAS = ("static", "gripper")
+OBSERVATION_KEYS = ("rgb_static", "rgb_gripper", "depth_static", "depth_gripper", "robot_obs", "scene_obs")
+MAX_STEPS = 360
+
+
+class ActionMode(StrEnum):
+    """What an action means."""
+
+    RELATIVE = "relative"
+    ABSOLUTE = "absolute"
+
+
+def _observation_spaces() -> dict[str, spaces.Space[Any]]:
+    def image(size: int) -> spaces.Box:
+        return spaces.Box(0, 255, (size, size, 3), np.uint8)
+
+    def depth(size: int) -> spaces.Box:
+        return spaces.Box(0.0, 20.0, (size, size), np.float32)
+
+    return {
+        "rgb_static": image(STATIC_SIZE),
+        "rgb_gripper": image(GRIPPER_SIZE),
+        "depth_static": depth(STATIC_SIZE),
+        "depth_gripper": depth(GRIPPER_SIZE),
+        "robot_obs": spaces.Box(-10.0, 10.0, (15,), np.float64),
+        "scene_obs": spaces.Box(-10.0, 10.0, (24,), np.float64),
+    }
+
+
+def _action_space(mode: ActionMode) -> spaces.Box:
+    if mode is ActionMode.RELATIVE:
+        return spaces.Box(-1.0, 1.0, (7,), np.float32)
+    reach = np.array([1.0, 1.0, 2.0, np.pi, np.pi, np.pi, 1.0], dtype=np.float32)
+    return spaces.Box(-reach, reach, dtype=np.float32)
+
+
+class CalvinEnv(gymnasium.Env[dict[str, Any], Any]):
+    """One play table.
+
+    ``reset`` options: ``{"episode": EpisodeSpec}`` sets up a chain of the benchmark; ``{"chain": i}`` the i-th frozen
+    chain; ``{"scene_obs": ..., "robot_obs": ..., "task": ...}`` any state with one task. Without options the seed
+    draws one of the 1000 frozen chains. Every reset gives the world that a fresh process would.
+
+    ``step`` reports ``info["success"]`` of the current stage's task, by the benchmark's own oracle. The episode
+    terminates when the last stage succeeds; go on to the next stage of a chain with ``begin_stage``.
+
+    Args:
+        scene: Play table ``A``, ``B``, ``C`` or ``D``.
+        action_mode: ``relative`` or ``absolute``.
+        observation_keys: Which observations to compute; only these cost time. ``scene_obs`` is privileged.
+        led: ``pinned`` (two presses turn off a led that is on at reset) or ``head``.
+        lowpoly: Render with simplified meshes: fast, but other pixels than the public simulator's.
+        renderer: ``tiny`` (CPU, the reference) or ``egl`` (GPU).
+        render_mode: ``rgb_array`` to allow ``render``.
+        assets: Models to use; by default the official files where they are found, generated ones elsewhere.
+
+    Raises:
+        ValueError: An argument is unknown.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}  # noqa: RUF012
+
+    def __init__(
+        self,
+        scene: str = "D",
+        *,
+        action_mode: str = "relative",
+        observation_keys: Sequence[str] = OBSERVATION_KEYS,
+        led: str = "pinned",
+        lowpoly: bool = False,
+        renderer: Renderer = "tiny",
+        render_mode: str | None = None,
+        assets: AssetSet | None = None,
+    ) -> None:
+        unknown = set(observation_keys) - set(OBSERVATION_KEYS)
+        if unknown:
+            raise ValueError(f"unknown observation_keys {sorted(unknown)}: choose from {', '.join(OBSERVATION_KEYS)}")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode must be None or 'rgb_array', not {render_mode!r}")
+        self.render_mode = render_mode
+        self.action_mode = ActionMode(action_mode)
+        self.action_space = _action_space(self.action_mode)
+        available = _observation_spaces()
+        self.observation_space = spaces.Dict({key: available[key] for key in observation_keys})
+        self._keys = tuple(observation_keys)
+        self._cameras = tuple(camera for camera in CAMERAS if {f"rgb_{camera}", f"depth_{camera}"} & set(self._keys))
+        self.world = World(
+            Scene(scene),
+            assets or find_assets(),
+            led=LedVariant(led),
+            visuals=bool(self._cameras) or render_mode is not None,
+            lowpoly=lowpoly,
+            renderer=renderer,
+        )
+        self._stages: tuple[Stage, ...] = ()
+        self._stage = 0
+        self._stage_steps = 0
+        self._start: SceneInfo | None = None
+        self._render_seconds = 0.0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Set up an episode; see the class for ``options``."""
+        super().reset(seed=seed)
+        robot_obs, scene_obs, self._stages = self._read_options(dict(options or {}))
+        self.world.reset(robot_obs, scene_obs)
+        self._enter(0)
+        return self._observe(), self._info(False)
+
+    def _read_options(
+        self, options: dict[str, Any]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], tuple[Stage, ...]]:
+        episode = options.pop("episode", None)
+        if isinstance(episode, EpisodeSpec):
+            _known_tasks([stage.task for stage in episode.stages])
+            return np.array(episode.meta["robot_obs"]), np.array(episode.meta["scene_obs"]), episode.stages
+        if "scene_obs" in options:
+            tasks = _known_tasks([options["task"]] if "task" in options else [])
+            robot_obs = np.array(options.get("robot_obs", ROBOT_OBS), dtype=np.float64)
+            return robot_obs, np.array(options["scene_obs"], dtype=np.float64), _stages(tasks)
+        chains = load_chains()
+        chain = chains[int(options["chain"] if "chain" in options else self.np_random.integers(len(chains)))]
+        return chain.robot_obs, chain.scene_obs, _stages(chain.tasks)
+
+    def begin_stage(self, index: int) -> dict[str, Any]:
+        """Go on to stage ``index`` without reset: success is judged against this moment from now on.
+
+        Raises:
+            ValueError: The episode has no such stage.
+        """
+        if not 0 <= index < len(self._stages):
+            raise ValueError(f"the episode has {len(self._stages)} stages, there is no stage {index}")
+        self._enter(index)
+        return self._observe()
+
+    def _enter(self, index: int) -> None:
+        self._stage = index
+        self._stage_steps = 0
+        self._start = self.world.info()
+
+    def step(self, action: npt.NDArray[np.float32]) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Execute one action ``(7,)``; the reward is 1 where the stage's task is done, else 0."""
+        command = np.array(action, dtype=np.float32)
+        command[6] = 1.0 if command[6] > 0 else -1.0
+        if self.action_mode is ActionMode.RELATIVE:
+            self.world.step_relative(command)
+        else:
+            self.world.step_absolute(command)
+        self._stage_steps += 1
+        success = self._achieved()
+        terminated = success and self._stage + 1 == len(self._stages)
+        truncated = not success and bool(self._stages) and self._stage_steps >= self._stages[self._stage].max_steps
+        return self._observe(), float(success), terminated, truncated, self._info(success)
+
+    def _achieved(self) -> bool:
+        if not self._stages or self._start is None:
+            return False
+        task = self._stages[self._stage].task
+        blocks, robot = needs(task)
+        return bool(achieved(self.world.bodies, self._start, self.world.info(blocks, robot), (task,)))
+
+    def _observe(self) -> dict[str, Any]:
+        before = time.perf_counter()
+        frames: dict[str, npt.NDArray[Any]] = {}
+        for camera in self._cameras:
+            frame = (render_static if camera == "static" else render_gripper)(self.world)
+            frames[f"rgb_{camera}"] = frame.rgb
+            frames[f"depth_{camera}"] = frame.depth
+        self._render_seconds = time.perf_counter() - before
+        states = {"robot_obs": self.world.robot_obs, "scene_obs": self.world.scene_obs}
+        return {key: states[key]() if key in states else frames[key] for key in self._keys}
+
+    def _info(self, success: bool) -> dict[str, Any]:
+        return {"success": success, "render_seconds": self._render_seconds}
+
+    def render(self) -> npt.NDArray[np.uint8] | None:
+        """The static camera's view, ``uint8 (200, 200, 3)``, or ``None`` without a render mode."""
+        return render_static(self.world).rgb if self.render_mode == "rgb_array" else None
+
+    def privileged(self) -> PlayTableTruth:
+        """Ground truth of the current stage."""
+        if self._start is None:
+            raise RuntimeError("reset the environment before asking for its ground truth")
+        return PlayTableTruth(self.world, self._stages[self._stage].task if self._stages else "", self._start)
+
+    def state_digest(self) -> str:
+        """SHA-256 of the exact simulator state."""
+        return self.world.digest()
+
+    def close(self) -> None:
+        """Stop the simulator."""
+        self.world.close()
+
+
+def _known_tasks(tasks: Sequence[str]) -> Sequence[str]:
+    unknown = [task for task in tasks if task not in TASKS]
+    if unknown:
+        raise ValueError(f"unknown CALVIN task {unknown[0]!r}: choose one of {', '.join(TASKS)}")
+    return tasks
+
+
+def _stages(tasks: Sequence[str], instructions: Mapping[str, str] = INSTRUCTIONS) -> tuple[Stage, ...]:
+    return tuple(Stage(instructions[task], task, MAX_STEPS) for task in tasks)

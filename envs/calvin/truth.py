@@ -1,0 +1,68 @@
+"""Ground truth of a play table for privileged agents: live and read-only."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.calvin.layouts import Layout
+from envs.calvin.tasks import Bodies, SceneInfo
+from envs.calvin.world import World
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class PlayTableTruth:
+    """What a privileged agent may read of a world at any moment. Reading never changes the world."""
+
+    def __init__(self, world: World, task: str, start: SceneInfo) -> None:
+        self._world = world
+        self._task = task
+        self._start = start
+
+    @property
+    def layout(self) -> Layout:
+        """The table's geometry."""
+        return self._world.layout
+
+    @property
+    def bodies(self) -> Bodies:
+        """Uids and links of the contact records."""
+        return self._world.bodies
+
+    @property
+    def task(self) -> str:
+        """Name of the current stage's task."""
+        return self._task
+
+    @property
+    def start(self) -> SceneInfo:
+        """The record against which the current stage is judged."""
+        return self._start
+
+    @property
+    def target_position(self) -> FloatArray:
+        """Commanded tcp position ``(3,)`` in metres, which relative actions move."""
+        return self._world.robot.target_position.copy()
+
+    @property
+    def target_euler(self) -> FloatArray:
+        """Commanded tcp Euler angles xyz ``(3,)`` in radians, which relative actions move."""
+        return self._world.robot.target_euler.copy()
+
+    def robot_obs(self) -> FloatArray:
+        """``(15,)``; see `World.robot_obs`."""
+        return self._world.robot_obs()
+
+    def scene_obs(self) -> FloatArray:
+        """``(24,)``; see `World.scene_obs`."""
+        return self._world.scene_obs()
+
+    def info(self) -> SceneInfo:
+        """Contacts, velocities, doors and lights now."""
+        return self._world.info()
+
+    def block_pose(self, name: str) -> tuple[FloatArray, FloatArray]:
+        """Position ``(3,)`` and quaternion xyzw ``(4,)`` of ``block_<colour>``."""
+        position, orientation = self._world.client.getBasePositionAndOrientation(self._world.bodies.blocks[name])
+        return np.array(position), np.array(orientation)
