@@ -265,14 +265,15 @@ def _open_box(x: float, y: float, z: float) -> tuple[Part, ...]:
 def _bowl(radius: float, height: float) -> tuple[Part, ...]:
     """A flat floor and a ring of boxes that lean outwards; the rim's outer edge has ``radius``."""
     foot = radius * _BOWL_FLOOR
-    lean = math.atan2(radius - foot, height)
-    slant = (height - _WALL * math.sin(lean)) / math.cos(lean)
+    wall = height - _WALL  # the staves start on the floor, so that only the floor touches the table
+    lean = math.atan2(radius - foot, wall)
+    slant = (wall - _WALL * math.sin(lean)) / math.cos(lean)
     middle = (radius + foot) / 2 - _WALL * math.cos(lean) / 2
     staves = []
     for side in range(_BOWL_SIDES):
         angle = 2 * math.pi * side / _BOWL_SIDES
         width = 2 * radius * math.tan(math.pi / _BOWL_SIDES)
-        offset = (middle * math.cos(angle), middle * math.sin(angle), 0.0)
+        offset = (middle * math.cos(angle), middle * math.sin(angle), _WALL / 2)
         staves.append(_box((_WALL, width, slant), offset, (0.0, lean, angle)))
     return (_cylinder(foot, _WALL, (0.0, 0.0, (_WALL - height) / 2)), *staves)
 

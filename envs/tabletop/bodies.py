@@ -1,0 +1,151 @@
+"""Builds table, zones and objects in a Bullet world."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from envs.bullet import BulletClient
+from envs.tabletop import shapes
+from envs.tabletop.scene import ObjectSpec, SceneSpec, ZoneSpec
+from envs.tabletop.shapes import Part, PartKind, Vector
+
+VISIBLE_TO_RAYS = 2
+"""Collision filter bit of everything that height queries see: table and objects, not the arm."""
+
+_TABLE_SIZE: Vector = (1.3, 1.2, 0.05)
+_TABLE_CENTRE = (-0.1, 0.0)
+_TABLE_COLOUR = (0.62, 0.56, 0.48, 1.0)
+_FLOOR_COLOUR = (0.30, 0.33, 0.38, 1.0)
+_FLOOR_HEIGHT = -0.7
+_ZONE_THICKNESS = 0.002
+_GROUP_DEFAULT = 1
+
+
+def check(scene: SceneSpec) -> None:
+    """Refuse a malformed scene.
+
+    Raises:
+        ValueError: Names are not unique or reserved, or a number is not finite.
+    """
+    names = [item.name for item in scene.objects] + [zone.name for zone in scene.zones]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise ValueError(f"Names in a scene must be unique; used twice: {', '.join(doubled)}")
+    reserved = {"table", "robot"} & set(names)
+    if reserved:
+        raise ValueError(f"'{reserved.pop()}' is the world's own name; choose another for the scene's object")
+    for item in scene.objects:
+        if not all(math.isfinite(value) for value in (*item.position, item.yaw)):
+            raise ValueError(f"The pose of '{item.name}' is not finite: {item.position}, yaw {item.yaw}")
+
+
+def build_table(client: BulletClient) -> int:
+    """The table's top at ``z = 0`` and the floor below it, as one fixed body; returns its id."""
+    x, y, z = _TABLE_SIZE
+    top = (*_TABLE_CENTRE, -z / 2)
+    floor = (0.0, 0.0, _FLOOR_HEIGHT - 0.05)
+    halves = [[x / 2, y / 2, z / 2], [3.0, 3.0, 0.05]]
+    kinds = [client.GEOM_BOX, client.GEOM_BOX]
+    collision = client.createCollisionShapeArray(
+        shapeTypes=kinds, halfExtents=halves, collisionFramePositions=[top, floor]
+    )
+    visual = client.createVisualShapeArray(
+        shapeTypes=kinds,
+        halfExtents=halves,
+        rgbaColors=[_TABLE_COLOUR, _FLOOR_COLOUR],
+        visualFramePositions=[top, floor],
+    )
+    body = int(client.createMultiBody(0, collision, visual))
+    client.changeDynamics(body, -1, lateralFriction=shapes.FRICTION)
+    client.setCollisionFilterGroupMask(body, -1, _GROUP_DEFAULT | VISIBLE_TO_RAYS, -1)
+    return body
+
+
+def build_zones(client: BulletClient, zones: Sequence[ZoneSpec]) -> None:
+    """Coloured rectangles on the table, without physics."""
+    for zone in zones:
+        half = [*zone.half_extents, _ZONE_THICKNESS / 2]
+        colour = _soften(shapes.RGBA[zone.colour])
+        visual = client.createVisualShape(client.GEOM_BOX, halfExtents=half, rgbaColor=colour)
+        client.createMultiBody(0, -1, visual, basePosition=[*zone.centre, 0.0])
+
+
+def build_object(client: BulletClient, spec: ObjectSpec) -> int:
+    """One object at its start pose; returns its body id."""
+    colour = shapes.RGBA[spec.colour]
+    pieces = shapes.parts(spec.kind, spec.size)
+    if len(pieces) == 1:
+        collision, visual = _single(client, pieces[0], colour)
+    else:
+        collision, visual = _compound(client, pieces, colour)
+    body = int(
+        client.createMultiBody(
+            shapes.mass(spec.kind, spec.size),
+            collision,
+            visual,
+            basePosition=spec.position,
+            baseOrientation=client.getQuaternionFromEuler((0.0, 0.0, spec.yaw)),
+        )
+    )
+    client.changeDynamics(
+        body,
+        -1,
+        lateralFriction=shapes.FRICTION,
+        spinningFriction=0.001,
+        rollingFriction=0.0002,
+        linearDamping=0.04,
+        angularDamping=0.04,
+    )
+    client.setCollisionFilterGroupMask(body, -1, _GROUP_DEFAULT | VISIBLE_TO_RAYS, -1)
+    return body
+
+
+def _single(client: BulletClient, part: Part, colour: tuple[float, ...]) -> tuple[int, int]:
+    half = [extent / 2 for extent in part.extents]
+    if part.kind is PartKind.BOX:
+        collision = client.createCollisionShape(client.GEOM_BOX, halfExtents=half)
+        visual = client.createVisualShape(client.GEOM_BOX, halfExtents=half, rgbaColor=colour)
+        return collision, visual
+    points, indices, normals = shapes.hull_faces(part.vertices)
+    visual = client.createVisualShape(
+        client.GEOM_MESH, vertices=points, indices=indices, normals=normals, rgbaColor=colour
+    )
+    if part.kind is PartKind.CYLINDER:
+        collision = client.createCollisionShape(client.GEOM_CYLINDER, radius=half[0], height=part.extents[2])
+    else:
+        collision = client.createCollisionShape(client.GEOM_MESH, vertices=part.vertices.tolist())
+    return collision, visual
+
+
+def _compound(client: BulletClient, pieces: Sequence[Part], colour: tuple[float, ...]) -> tuple[int, int]:
+    kinds = [client.GEOM_BOX if part.kind is PartKind.BOX else client.GEOM_CYLINDER for part in pieces]
+    halves = [[extent / 2 for extent in part.extents] for part in pieces]
+    radii = [part.extents[0] / 2 for part in pieces]
+    lengths = [part.extents[2] for part in pieces]
+    offsets = [part.offset for part in pieces]
+    turns = [client.getQuaternionFromEuler(part.rpy) for part in pieces]
+    collision = client.createCollisionShapeArray(
+        shapeTypes=kinds,
+        halfExtents=halves,
+        radii=radii,
+        lengths=lengths,
+        collisionFramePositions=offsets,
+        collisionFrameOrientations=turns,
+    )
+    visual = client.createVisualShapeArray(
+        shapeTypes=kinds,
+        halfExtents=halves,
+        radii=radii,
+        lengths=lengths,
+        rgbaColors=[colour] * len(pieces),
+        visualFramePositions=offsets,
+        visualFrameOrientations=turns,
+    )
+    return collision, visual
+
+
+def _soften(colour: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """A zone is a paler shade of its colour, so that an object of the same colour stands out on it."""
+    red, green, blue, alpha = (0.55 * channel + 0.45 for channel in colour)
+    return red, green, blue, alpha

@@ -1,0 +1,157 @@
+"""Forward and inverse kinematics of the Panda arm.
+
+Written out here, because Bullet's own solver keeps state between calls, which would let one episode leak into the
+next, and ignores joint limits.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.tabletop.shapes import BASE_POSITION
+
+FloatArray = npt.NDArray[np.float64]
+
+# Joint frames in their parents (xyz, roll) and the tool in the seventh link, from the arm's URDF. The tool frame is the
+# URDF's ``panda_grasptarget``: between the finger pads, 7 mm above their tips.
+_ORIGINS = (
+    ((0.0, 0.0, 0.333), 0.0),
+    ((0.0, 0.0, 0.0), -math.pi / 2),
+    ((0.0, -0.316, 0.0), math.pi / 2),
+    ((0.0825, 0.0, 0.0), math.pi / 2),
+    ((-0.0825, 0.384, 0.0), -math.pi / 2),
+    ((0.0, 0.0, 0.0), math.pi / 2),
+    ((0.088, 0.0, 0.0), math.pi / 2),
+)
+TOOL_LENGTH = 0.107 + 0.105
+"""Metres from the seventh joint's frame to the tool frame."""
+
+_TOOL_TWIST = -math.pi / 4
+
+LOWER = np.array([-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973])
+"""Lower soft limits of the joints in radians."""
+
+UPPER = np.array([2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973])
+"""Upper soft limits of the joints in radians."""
+
+POSTURE = np.array([0.0, -0.35, 0.0, -2.4, 0.0, 2.05, math.pi / 4])
+"""Elbow-up posture that the redundant joint is drawn to."""
+
+_DAMPING = 1e-4
+_POSTURE_GAIN = 0.05
+_MAX_STEP = 0.35
+
+
+def _fixed(xyz: tuple[float, float, float], roll: float) -> FloatArray:
+    c, s = math.cos(roll), math.sin(roll)
+    x, y, z = xyz
+    return np.array([[1, 0, 0, x], [0, c, -s, y], [0, s, c, z], [0, 0, 0, 1.0]])
+
+
+_FIXED = tuple(_fixed(xyz, roll) for xyz, roll in _ORIGINS)
+_BASE = _fixed(BASE_POSITION, 0.0)
+_TOOL = np.eye(4)
+_TOOL[:2, :2] = [[math.cos(_TOOL_TWIST), -math.sin(_TOOL_TWIST)], [math.sin(_TOOL_TWIST), math.cos(_TOOL_TWIST)]]
+_TOOL[2, 3] = TOOL_LENGTH
+
+
+def forward(joints: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The tool's pose and Jacobian.
+
+    Args:
+        joints: ``(7,)`` radians.
+
+    Returns:
+        Position ``(3,)`` in metres, rotation ``(3, 3)``, and Jacobian ``(6, 7)`` (linear over angular), world frame.
+    """
+    frame = _BASE
+    axes = np.empty((7, 3))
+    origins = np.empty((7, 3))
+    turn = np.eye(4)
+    for index in range(7):
+        c, s = math.cos(joints[index]), math.sin(joints[index])
+        turn[0, 0], turn[0, 1], turn[1, 0], turn[1, 1] = c, -s, s, c
+        frame = frame @ _FIXED[index] @ turn
+        axes[index] = frame[:3, 2]
+        origins[index] = frame[:3, 3]
+    frame = frame @ _TOOL
+    position = frame[:3, 3]
+    arms = position - origins
+    linear = np.stack(
+        [
+            axes[:, 1] * arms[:, 2] - axes[:, 2] * arms[:, 1],
+            axes[:, 2] * arms[:, 0] - axes[:, 0] * arms[:, 2],
+            axes[:, 0] * arms[:, 1] - axes[:, 1] * arms[:, 0],
+        ]
+    )
+    return position, frame[:3, :3], np.concatenate([linear, axes.T])
+
+
+def inverse(
+    start: FloatArray, position: FloatArray, orientation: FloatArray, iterations: int = 20, tolerance: float = 2e-5
+) -> FloatArray:
+    """Joint angles ``(7,)`` that bring the tool to a pose, or as near as limits allow, by damped least squares.
+
+    Args:
+        start: Angles to start from, ``(7,)``; the solution stays on their branch.
+        position: Target ``(3,)`` in metres.
+        orientation: Target rotation ``(3, 3)``.
+        iterations: Upper bound.
+        tolerance: Metres and radians at which to stop.
+    """
+    joints = start.copy()
+    damping = _DAMPING * np.eye(6)
+    for _ in range(iterations):
+        reached, rotation, jacobian = forward(joints)
+        error = np.concatenate([position - reached, rotation_vector(orientation @ rotation.T)])
+        if np.abs(error).max() < tolerance:
+            break
+        inverse_gram = np.linalg.inv(jacobian @ jacobian.T + damping)
+        pull = _POSTURE_GAIN * (POSTURE - joints)
+        pull[-1] = 0.0
+        step = pull + jacobian.T @ (inverse_gram @ (error - jacobian @ pull))
+        largest = np.abs(step).max()
+        if largest > _MAX_STEP:
+            step *= _MAX_STEP / largest
+        joints = np.clip(joints + step, LOWER, UPPER)
+    return joints
+
+
+def rotation_vector(matrix: FloatArray) -> FloatArray:
+    """Axis times angle ``(3,)`` of a rotation matrix; exact for small angles, the short way round for large ones."""
+    skew = 0.5 * np.array([matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0], matrix[1, 0] - matrix[0, 1]])
+    sine = math.sqrt(float(skew @ skew))
+    cosine = 0.5 * (float(np.trace(matrix)) - 1.0)
+    if sine < 1e-9:
+        return skew if cosine > 0 else np.array([math.pi, 0.0, 0.0])
+    return np.asarray(skew * (math.atan2(sine, cosine) / sine))
+
+
+def vertical(yaw: float) -> FloatArray:
+    """Tool orientation ``(3, 3)`` that points straight down, turned by ``yaw``; at 0 the fingers close along ``y``."""
+    c, s = math.cos(yaw), math.sin(yaw)
+    return np.array([[c, s, 0.0], [s, -c, 0.0], [0.0, 0.0, -1.0]])
+
+
+def euler(matrix: FloatArray) -> FloatArray:
+    """Roll, pitch, yaw ``(3,)`` (fixed axes x, y, z, in that order) of a rotation matrix."""
+    return np.array(
+        [
+            math.atan2(matrix[2, 1], matrix[2, 2]),
+            math.asin(float(np.clip(-matrix[2, 0], -1.0, 1.0))),
+            math.atan2(matrix[1, 0], matrix[0, 0]),
+        ]
+    )
+
+
+def rotation_matrix(vector: FloatArray) -> FloatArray:
+    """Rotation matrix ``(3, 3)`` of an axis times an angle ``(3,)``; the inverse of `rotation_vector`."""
+    angle = math.sqrt(float(vector @ vector))
+    if angle < 1e-12:
+        return np.eye(3)
+    x, y, z = vector / angle
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.asarray(np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * (cross @ cross))
