@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from envs.bullet import BulletClient, Renderer, digest, require_finite
-from envs.tabletop import bodies, kinematics
+from envs.bullet import BulletClient, Frame, Renderer, digest, require_finite
+from envs.tabletop import bodies, cameras, kinematics
 from envs.tabletop.robot import FINGERS, HOME_JOINTS, Panda, Visuals
 from envs.tabletop.scene import ObjectState, SceneSpec, WorldState
 from envs.tabletop.shapes import GRIPPER_OPENING
@@ -83,11 +83,22 @@ class TabletopWorld:
     Args:
         visuals: The arm's looks.
         renderer: What renders camera images.
+
+    Attributes:
+        client: The physics server.
+        scene: What was loaded.
+        robot: The arm.
+        objects: Body id of each object by name.
+        renders: Pictures rendered so far.
     """
+
+    client: BulletClient
+    visuals: Visuals
+    renders: int
 
     scene: SceneSpec
     robot: Panda
-    objects: dict[str, int]  # names to body ids
+    objects: dict[str, int]
     _names: dict[int, str]
     _keyframe: Keyframe
     _command: Command
@@ -97,6 +108,7 @@ class TabletopWorld:
     def __init__(self, visuals: Visuals = "lowpoly", renderer: Renderer = "tiny") -> None:
         self.client = BulletClient(renderer)
         self.visuals = visuals
+        self.renders = 0
         self.load(SceneSpec(objects=()))
 
     # ------------------------------------------------------------------------------------ life cycle
@@ -286,6 +298,13 @@ class TabletopWorld:
         contacts = self.client.getContactPoints(bodyA=self.objects[name])
         return any(contact[2] != self.robot.body and contact[8] < _TOUCHING for contact in contacts)
 
+    # --------------------------------------------------------------------------------------- looking
+
+    def render(self, name: cameras.CameraName, size: int = 224) -> Frame:
+        """What a camera sees now, ``size`` pixels square. It does not influence the physics."""
+        self.renders += 1
+        return cameras.render(self.client, cameras.camera(name, size, *self.robot.tool()))
+
     # -------------------------------------------------------------------------------------- building
 
     def _build(self, keyframe: Keyframe) -> None:
@@ -301,10 +320,10 @@ class TabletopWorld:
         client.setPhysicsEngineParameter(
             fixedTimeStep=TIME_STEP, numSolverIterations=_SOLVER_ITERATIONS, deterministicOverlappingPairs=1
         )
-        furniture = bodies.build_table(client)
         self.robot = Panda(client, self.visuals)
-        bodies.build_zones(client, keyframe.scene.zones)
         self.objects = {spec.name: bodies.build_object(client, spec) for spec in keyframe.scene.objects}
+        bodies.build_zones(client, keyframe.scene.zones)
+        furniture = bodies.build_table(client)
         self._names = {furniture: "table", self.robot.body: "robot"}
         self._names.update({body: name for name, body in self.objects.items()})
         if keyframe.joints is not None:
