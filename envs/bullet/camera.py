@@ -69,7 +69,7 @@ class Camera:
         metres = self.far * self.near / (self.far - (self.far - self.near) * buffer)
         return Frame(
             rgb=np.ascontiguousarray(np.asarray(rgba, dtype=np.uint8).reshape(*shape, 4)[:, :, :3]),
-            depth=metres.astype(np.float32),
+            depth=np.clip(metres, self.near, self.far),
             segmentation=np.array(segmentation, dtype=np.int32).reshape(shape),
         )
 

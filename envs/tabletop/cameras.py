@@ -21,7 +21,9 @@ _STATIC_FOV = 45.0
 _GRIPPER_FOV = 75.0
 _GRIPPER_EYE = (0.075, 0.0, -0.06)  # in the tool's frame: beside the hand, above the fingers
 _GRIPPER_TARGET = (0.015, 0.0, 0.05)
-_NEAR, _FAR = 0.02, 6.0
+_NEAR = 0.02
+FAR = 6.0
+"""Distance of the far plane in metres, which is the depth where nothing is."""
 
 LIGHT: dict[str, Any] = {
     "shadow": 0,
@@ -52,7 +54,7 @@ def camera(
     else:
         raise ValueError(f"There is no camera '{name}'; the world has {', '.join(CAMERAS)}")
     view = tuple(pybullet.computeViewMatrix(eye, target, up))
-    return Camera(view, perspective(fov, _NEAR, _FAR), size, size, _NEAR, _FAR)
+    return Camera(view, perspective(fov, _NEAR, FAR), size, size, _NEAR, FAR)
 
 
 def render(client: BulletClient, view: Camera) -> Frame:

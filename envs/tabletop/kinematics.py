@@ -11,7 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from envs.tabletop.shapes import BASE_POSITION
+from envs.tabletop.shapes import BASE_POSITION, rotation
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -105,8 +105,8 @@ def inverse(
     joints = start.copy()
     damping = _DAMPING * np.eye(6)
     for _ in range(iterations):
-        reached, rotation, jacobian = forward(joints)
-        error = np.concatenate([position - reached, rotation_vector(orientation @ rotation.T)])
+        reached, reached_rotation, jacobian = forward(joints)
+        error = np.concatenate([position - reached, rotation_vector(orientation @ reached_rotation.T)])
         if np.abs(error).max() < tolerance:
             break
         inverse_gram = np.linalg.inv(jacobian @ jacobian.T + damping)
@@ -155,3 +155,9 @@ def rotation_matrix(vector: FloatArray) -> FloatArray:
     x, y, z = vector / angle
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     return np.asarray(np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * (cross @ cross))
+
+
+def from_euler(angles: FloatArray) -> FloatArray:
+    """Rotation matrix ``(3, 3)`` of roll, pitch, yaw ``(3,)``; the inverse of `euler`."""
+    roll, pitch, yaw = angles.tolist()
+    return rotation((roll, pitch, yaw))
