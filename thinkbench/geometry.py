@@ -1,0 +1,111 @@
+"""Where objects are and how far they are apart: small functions over ground truth and shapes, in metres."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.tabletop.scene import Kind, ObjectSpec, Size, WorldState
+from envs.tabletop.shapes import dimensions, outline
+
+Points = npt.NDArray[np.float64]
+
+
+def spec_of(state: WorldState, name: str) -> ObjectSpec:
+    """What was loaded as ``name``.
+
+    Raises:
+        KeyError: The scene has no such object; the message lists those that it has.
+    """
+    for spec in state.scene.objects:
+        if spec.name == name:
+            return spec
+    raise KeyError(f"no object {name!r} in the scene; it has {', '.join(spec.name for spec in state.scene.objects)}")
+
+
+def rotation_matrix(orientation: tuple[float, float, float, float]) -> Points:
+    """Rotation matrix ``(3, 3)`` of a unit quaternion ``xyzw``."""
+    x, y, z, w = orientation
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def world_points(state: WorldState, name: str) -> Points:
+    """Corner points of an object where it is now, ``(N, 3)``."""
+    spec, body = spec_of(state, name), state.objects[name]
+    points: Points = outline(spec.kind, spec.size) @ rotation_matrix(body.orientation).T + np.array(body.position)
+    return points
+
+
+def tilt(state: WorldState, name: str) -> float:
+    """Angle between the object's own vertical axis and the world's, in radians."""
+    up = rotation_matrix(state.objects[name].orientation)[2, 2]
+    return math.acos(min(1.0, max(-1.0, float(up))))
+
+
+def in_frame_of(state: WorldState, name: str, point: tuple[float, float, float]) -> Points:
+    """``point`` in the frame of the object ``name``, ``(3,)``."""
+    body = state.objects[name]
+    local: Points = (np.array(point) - np.array(body.position)) @ rotation_matrix(body.orientation)
+    return local
+
+
+def convex_hull(points: Points) -> Points:
+    """Corners of the convex hull of points ``(N, 2)``, anticlockwise, ``(M, 2)``.
+
+    Raises:
+        ValueError: All points lie on one line.
+    """
+    ordered = sorted({(round(float(x), 9), round(float(y), 9)) for x, y in points})
+
+    def half(sequence: list[tuple[float, float]]) -> list[tuple[float, float]]:
+        chain: list[tuple[float, float]] = []
+        for x, y in sequence:
+            while len(chain) >= 2:
+                (ax, ay), (bx, by) = chain[-2:]
+                if (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 1e-12:
+                    break
+                chain.pop()
+            chain.append((x, y))
+        return chain[:-1]
+
+    corners = half(ordered) + half(ordered[::-1])
+    if len(corners) < 3:
+        raise ValueError("a footprint needs three points that are not on one line")
+    return np.array(corners)
+
+
+def footprint(state: WorldState, name: str) -> Points:
+    """The object's outline seen from above: corners of a convex polygon, anticlockwise, ``(M, 2)``."""
+    return convex_hull(world_points(state, name)[:, :2])
+
+
+def rectangle(centre: tuple[float, float], half_extents: tuple[float, float], yaw: float = 0.0) -> Points:
+    """Corners of a rectangle, anticlockwise, ``(4, 2)``."""
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.array(half_extents)
+    turn = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
+    return np.asarray(corners @ turn.T + np.array(centre), dtype=np.float64)
+
+
+def distance_to_polygon(polygon: Points, points: Points) -> Points:
+    """Signed distance of points ``(N, 2)`` to a convex polygon's edge, ``(N,)``; negative inside."""
+    ends = np.roll(polygon, -1, axis=0)
+    edges = ends - polygon
+    to_points = points[:, None, :] - polygon[None]
+    along = np.clip(np.sum(to_points * edges, axis=2) / np.sum(edges * edges, axis=1), 0.0, 1.0)
+    gaps = np.linalg.norm(to_points - along[..., None] * edges, axis=2).min(axis=1)
+    cross = edges[:, 0] * to_points[..., 1] - edges[:, 1] * to_points[..., 0]
+    return np.asarray(np.where((cross >= 0).all(axis=1), -gaps, gaps), dtype=np.float64)
+
+
+def radius(kind: Kind, size: Size) -> float:
+    """Radius of the circle around the object's footprint when it stands upright, whatever its yaw."""
+    x, y, _ = dimensions(kind, size)
+    return x / 2 if kind in (Kind.CYLINDER, Kind.BOWL) else math.hypot(x, y) / 2

@@ -1,0 +1,258 @@
+"""From abstract moves to metric ones: which optimal move to make next, and exactly where to put things down.
+
+The generator certifies episodes with it (an episode whose plan has no room is redrawn), and the expert acts by it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.tabletop.scene import Kind, WorldState
+from envs.tabletop.shapes import FINGER_GAP, WORKSPACE_X, WORKSPACE_Y, dimensions, inner_dimensions
+from thinkbench.abstraction import SIDE_GAP, abstract, container_grid, zone_grid
+from thinkbench.geometry import (
+    Points,
+    distance_to_polygon,
+    footprint,
+    radius,
+    rotation_matrix,
+    spec_of,
+    world_points,
+)
+from thinkbench.literals import Goal
+from thinkbench.predicates import zone_of
+from thinkbench.symbolic import TABLE, Domain, Move, SymbolicState, shortest_plan
+
+HAND_HALF_EXTENTS = (0.037, 0.107)
+"""Half sizes of the gripper's body across and along its closing direction, metres, with 4 mm to spare."""
+
+HAND_LIFT = 0.035
+"""Height of the gripper's body above the point between its finger pads, metres, with 5 mm to spare."""
+
+GRASP_HEIGHT = 0.02
+"""Height of that point above the table when it holds something that stands there, metres."""
+
+_GRID = 0.01  # metres between places that are tried
+_COMFORT = 0.015  # metres of free room beyond `FINGER_GAP` that are preferred
+_ZONE_GAP = 0.01  # metres that parked objects keep from zones
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A move with its metric targets.
+
+    Attributes:
+        move: The abstract move.
+        start: Centre of the object to pick up ``(x, y)``, metres.
+        end: Where its centre goes.
+        turn: How far to turn it about the vertical, radians.
+        room: Least distance in metres by which gripper and object clear what is around, beyond what the fingers need;
+            negative if something is likely to be hit.
+    """
+
+    move: Move
+    start: tuple[float, float]
+    end: tuple[float, float]
+    turn: float
+    room: float
+
+
+def next_placement(state: WorldState, domain: Domain, goal: Goal) -> Placement | None:
+    """The first action of a shortest plan from ``state``, or ``None`` if the goal is reached.
+
+    Of all moves that a shortest plan can start with, one with enough room is taken; among these, one that picks from
+    the greatest height, so that the gripper does not have to reach down between tall piles.
+
+    Raises:
+        UnsolvableError: No plan reaches the goal.
+    """
+    current = abstract(state, domain)
+    plan = shortest_plan(domain, current, goal)
+    if not plan:
+        return None
+    options = [_placement(state, domain, goal, move) for move in optimal_first_moves(domain, current, goal, len(plan))]
+    return max(options, key=lambda option: (min(option.room, 0.0), round(_height(state, option.move.item), 3)))
+
+
+def optimal_first_moves(domain: Domain, state: SymbolicState, goal: Goal, length: int) -> list[Move]:
+    """All moves to the table or to a wanted support after which ``length - 1`` more reach the goal."""
+    wanted = {literal.args for literal in goal if literal.positive}
+    candidates = [
+        move for move in domain.moves(state) if move.destination == TABLE or (move.item, move.destination) in wanted
+    ]
+    return [move for move in candidates if _reaches(domain, domain.apply(state, move), goal, length - 1)]
+
+
+def _reaches(domain: Domain, state: SymbolicState, goal: Goal, limit: int) -> bool:
+    try:
+        shortest_plan(domain, state, goal, limit)
+    except ValueError:
+        return False
+    return True
+
+
+def _placement(state: WorldState, domain: Domain, goal: Goal, move: Move) -> Placement:
+    x, y, _ = state.objects[move.item].position
+    yaw = grasp_yaw(state, move.item)
+    end, place_room = _destination(state, domain, goal, move)
+    pick_room = float(_room_for_hand(state, move.item, np.array([[x, y]]), _grasp_point(state, move.item), yaw=yaw)[0])
+    return Placement(move, (x, y), end, -yaw, min(pick_room, place_room))
+
+
+def grasp_yaw(state: WorldState, name: str) -> float:
+    """Yaw of the gripper when it takes hold of an object with free room around it, in [-pi/4, pi/4] radians.
+
+    The gripper lines up with the object's sides (a cylinder's eighth turns) and turns as little as it can. Turning the
+    object by the opposite angle lines it up with the table.
+    """
+    matrix = rotation_matrix(state.objects[name].orientation)
+    axis = next(axis for axis in matrix.T if math.hypot(axis[0], axis[1]) > 0.5)
+    step = math.pi / 4 if spec_of(state, name).kind is Kind.CYLINDER else math.pi / 2
+    yaw = math.atan2(axis[1], axis[0])
+    return yaw - step * round(yaw / step)
+
+
+# ------------------------------------------------------------------------------------------ destinations
+
+
+def _destination(state: WorldState, domain: Domain, goal: Goal, move: Move) -> tuple[tuple[float, float], float]:
+    """Where to put the object's centre, and how much room there is."""
+    if move.destination == TABLE:
+        return free_spot(state, goal, move.item)
+    if move.destination in domain.containers:
+        points = _container_points(state, move)
+    elif move.destination in domain.zones:
+        points = _zone_points(state, move)
+    else:
+        x, y, _ = state.objects[move.destination].position
+        points = np.array([[x, y]])
+        height = float(world_points(state, move.destination)[:, 2].max()) + GRASP_HEIGHT
+        return (x, y), float(_room_for_hand(state, move.item, points, height, ignore=move.destination)[0])
+    spec = spec_of(state, move.item)
+    half = max(dimensions(spec.kind, spec.size)[:2]) / 2
+    free = _distances(state, points, move.item, move.destination) - half - SIDE_GAP / 2
+    room = np.minimum(free, _room_for_hand(state, move.item, points, GRASP_HEIGHT, ignore=move.destination))
+    return _choose(points, room)
+
+
+def _container_points(state: WorldState, move: Move) -> Points:
+    """Places in a container, as a grid with room for the fingers, in the world ``(N, 2)``."""
+    spec, item = spec_of(state, move.destination), spec_of(state, move.item)
+    edge = max(dimensions(item.kind, item.size)[:2])
+    room_x, room_y, _ = inner_dimensions(spec.kind, spec.size)
+    local = _slots((room_x, room_y), container_grid(spec, edge))
+    body = state.objects[move.destination]
+    turned: Points = local @ rotation_matrix(body.orientation)[:2, :2].T + np.array(body.position[:2])
+    return turned
+
+
+def _zone_points(state: WorldState, move: Move) -> Points:
+    """Places in a zone, in a grid with room for the fingers, ``(N, 2)``."""
+    zone, item = zone_of(state, move.destination), spec_of(state, move.item)
+    edge = max(dimensions(item.kind, item.size)[:2])
+    lengths = (2 * zone.half_extents[0], 2 * zone.half_extents[1])
+    points: Points = _slots(lengths, zone_grid(zone, edge)) + np.array(zone.centre)
+    return points
+
+
+def _slots(lengths: tuple[float, float], counts: tuple[int, int]) -> Points:
+    """Centres of ``counts`` cells on a rectangle around 0, ``(N, 2)``."""
+    x, y = (length * ((np.arange(count) + 0.5) / count - 0.5) for length, count in zip(lengths, counts, strict=True))
+    return np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def free_spot(state: WorldState, goal: Goal, item: str) -> tuple[tuple[float, float], float]:
+    """The nearest place on the table where ``item`` can be put down with comfortable room, and how much room that is.
+
+    It keeps clear of zones, of everything that stands there, of the way of the gripper's body to tall piles, and of
+    where the goal wants a tower to grow. Without such a place, the one with the most room is returned.
+    """
+    spec = spec_of(state, item)
+    margin = radius(spec.kind, spec.size)
+    (x0, x1), (y0, y1) = WORKSPACE_X, WORKSPACE_Y
+    x = np.arange(x0 + margin, x1 - margin + 1e-9, _GRID)
+    y = np.arange(y0 + margin, y1 - margin + 1e-9, _GRID)
+    points = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
+    room = np.minimum(
+        _distances(state, points, item) - margin - FINGER_GAP,
+        _room_for_hand(state, item, points, GRASP_HEIGHT, tall=_bases(goal)),
+    )
+    for zone in state.scene.zones:
+        room = np.minimum(room, _outside(points, zone.centre, zone.half_extents) - margin - _ZONE_GAP)
+    near = np.linalg.norm(points - np.array(state.objects[item].position[:2]), axis=1)
+    return _choose(points, np.minimum(room, _COMFORT), near)
+
+
+def _choose(points: Points, room: Points, cost: Points | None = None) -> tuple[tuple[float, float], float]:
+    """The point with the most room; among equals, the one of least cost."""
+    order = np.lexsort((np.zeros(len(points)) if cost is None else np.round(cost, 6), -np.round(room, 4)))
+    best = order[0]
+    return (float(points[best, 0]), float(points[best, 1])), float(room[best])
+
+
+def _bases(goal: Goal) -> frozenset[str]:
+    """Objects that the goal wants something on."""
+    return frozenset(literal.args[1] for literal in goal if literal.positive and literal.predicate == "on")
+
+
+# ------------------------------------------------------------------------------------------------- room
+
+
+def _distances(state: WorldState, points: Points, *ignored: str) -> Points:
+    """Distance of points ``(N, 2)`` from the nearest outline of an object that is not ignored, ``(N,)`` metres."""
+    nearest = np.full(len(points), np.inf)
+    for other in state.objects:
+        if other not in ignored:
+            nearest = np.minimum(nearest, distance_to_polygon(footprint(state, other), points))
+    return nearest
+
+
+def _room_for_hand(
+    state: WorldState,
+    item: str,
+    points: Points,
+    height: float,
+    *,
+    yaw: float = 0.0,
+    ignore: str = "",
+    tall: frozenset[str] = frozenset(),
+) -> Points:
+    """Distance of the gripper's body at ``points (N, 2)`` from everything that reaches up to it, ``(N,)`` metres.
+
+    Args:
+        state: The world.
+        item: What is held; it does not count.
+        points: Where the gripper is.
+        height: Height of the point between its finger pads, metres.
+        yaw: The gripper's turn; at 0 it closes along ``y``.
+        ignore: An object that does not count.
+        tall: Objects that count whatever their height.
+    """
+    room = np.full(len(points), np.inf)
+    turn = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
+    for other in state.objects:
+        if other in (item, ignore):
+            continue
+        if other in tall or world_points(state, other)[:, 2].max() > height + HAND_LIFT:
+            corners = footprint(state, other) @ turn
+            middle, half = (corners.max(axis=0) + corners.min(axis=0)) / 2, np.ptp(corners, axis=0) / 2
+            reach = (HAND_HALF_EXTENTS[0] + half[0], HAND_HALF_EXTENTS[1] + half[1])
+            room = np.minimum(room, _outside(points @ turn, (middle[0], middle[1]), reach))
+    return room
+
+
+def _outside(points: Points, centre: tuple[float, float], half_extents: tuple[float, float]) -> Points:
+    """Distance of points ``(N, 2)`` from a rectangle along its nearer axis, negative inside, ``(N,)``."""
+    over: Points = (np.abs(points - np.array(centre)) - np.array(half_extents)).max(axis=1)
+    return over
+
+
+def _height(state: WorldState, name: str) -> float:
+    return float(world_points(state, name)[:, 2].max())
+
+
+def _grasp_point(state: WorldState, name: str) -> float:
+    return float(world_points(state, name)[:, 2].min()) + GRASP_HEIGHT

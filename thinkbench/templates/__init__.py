@@ -1,0 +1,177 @@
+"""Task templates: data files, and the dataclasses that they are read into and checked against.
+
+A template says which objects an episode has (roles with the shapes, sizes and colours they may take), how they are
+piled up at the start, what must hold at the end, how that is put into words, and how many moves the shortest solution
+takes. A new family is a new file; a new horizon is a new entry.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from string import Formatter
+from typing import Any
+
+import yaml
+
+from envs.tabletop.scene import Kind, Size
+from thinkbench.literals import Goal, Literal
+from thinkbench.predicates import check
+
+MIN_PARAPHRASES = 5
+MIN_HELD_OUT = 3
+
+
+@dataclass(frozen=True)
+class Role:
+    """What an object of the scene may look like.
+
+    Attributes:
+        kinds: Shapes to draw from.
+        sizes: Sizes to draw from.
+        colour: A colour variable, shared by all roles and zones that name it; ``None`` draws a colour that no variable
+            has.
+    """
+
+    kinds: tuple[Kind, ...]
+    sizes: tuple[Size, ...]
+    colour: str | None = None
+
+
+@dataclass(frozen=True)
+class ZoneRole:
+    """A zone of the scene.
+
+    Attributes:
+        colour: A colour variable.
+        slots: Objects that fit along x and y.
+    """
+
+    colour: str
+    slots: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A kind of task at one horizon.
+
+    Attributes:
+        name: Unique, for example ``tower-h5``.
+        family: Which data file it is from.
+        horizon: Moves of every shortest plan; the generator proves it for each episode.
+        objects: Roles by name.
+        zones: Zones by name.
+        start: Piles, each from the bottom upwards; a pile in a zone begins with the zone's name.
+        goal: What must hold at the end.
+        slots: For each placeholder of the paraphrases, the objects, zones or colour variables that it lists.
+        distractors: Loose objects that the goal does not mention.
+        paraphrases: Instructions to choose from; they state the goal, never the steps.
+        held_out: More of them, for the test of unseen wording.
+    """
+
+    name: str
+    family: str
+    horizon: int
+    objects: Mapping[str, Role]
+    zones: Mapping[str, ZoneRole]
+    start: tuple[tuple[str, ...], ...]
+    goal: Goal
+    slots: Mapping[str, tuple[str, ...]]
+    distractors: int
+    paraphrases: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        problem = _problem(self)
+        if problem:
+            raise ValueError(f"template {self.name}: {problem}")
+
+    @property
+    def colour_variables(self) -> tuple[str, ...]:
+        """Names of the colour variables, sorted."""
+        of_objects = {role.colour for role in self.objects.values() if role.colour is not None}
+        return tuple(sorted(of_objects | {zone.colour for zone in self.zones.values()}))
+
+
+def _problem(template: Template) -> str | None:
+    """What is wrong with a template, if anything."""
+    placed = [name for pile in template.start for name in pile if name not in template.zones]
+    known = {*template.objects, *template.zones}
+    if sorted(placed) != sorted(template.objects):
+        return "every object must be in exactly one pile of 'start', and piles may name only objects and zones"
+    if template.horizon < 1 or not template.goal:
+        return "the horizon must be at least 1 and the goal must not be empty"
+    for literal in template.goal:
+        check(literal)
+        if strangers := set(literal.args) - known:
+            return f"the goal {literal} names {', '.join(sorted(strangers))}, which the template does not define"
+    for slot, names in template.slots.items():
+        if strangers := set(names) - known - set(template.colour_variables):
+            return f"slot {slot!r} lists {', '.join(sorted(strangers))}, which the template does not define"
+    if len(set(template.paraphrases)) < MIN_PARAPHRASES or len(set(template.held_out)) < MIN_HELD_OUT:
+        return f"needs {MIN_PARAPHRASES} different paraphrases and {MIN_HELD_OUT} held-out ones"
+    if set(template.paraphrases) & set(template.held_out):
+        return "a held-out paraphrase must not be among the others"
+    for text in (*template.paraphrases, *template.held_out):
+        fields = {field for _, field, _, _ in Formatter().parse(text) if field is not None}
+        if not fields or fields - set(template.slots):
+            return f"paraphrase {text!r} must have placeholders, all of them from {', '.join(sorted(template.slots))}"
+    return None
+
+
+def parse_family(data: Mapping[str, Any]) -> tuple[Template, ...]:
+    """Templates of one data file.
+
+    Raises:
+        ValueError: A value is impossible; the message names the template and what is wrong.
+        KeyError: An entry is missing.
+    """
+    return tuple(_parse(entry, data) for entry in data["templates"])
+
+
+def _parse(entry: Mapping[str, Any], data: Mapping[str, Any]) -> Template:
+    return Template(
+        name=entry["name"],
+        family=data["family"],
+        horizon=entry["horizon"],
+        objects={
+            name: Role(
+                tuple(Kind(kind) for kind in role["kinds"]),
+                tuple(Size(size) for size in role["sizes"]),
+                role.get("colour"),
+            )
+            for name, role in entry["objects"].items()
+        },
+        zones={
+            name: ZoneRole(zone["colour"], (zone["slots"][0], zone["slots"][1]))
+            for name, zone in entry.get("zones", {}).items()
+        },
+        start=_nested(entry["start"]),
+        goal=tuple(Literal.from_list(text.split()) for text in entry["goal"]),
+        slots={name: tuple(names) for name, names in entry["slots"].items()},
+        distractors=entry["distractors"],
+        paraphrases=tuple(data["paraphrases"]),
+        held_out=tuple(data["held_out"]),
+    )
+
+
+def _nested(piles: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(pile) for pile in piles)
+
+
+@functools.cache
+def load_templates() -> Mapping[str, Template]:
+    """All templates that ship with the package, by name, ordered by family and horizon.
+
+    Raises:
+        ValueError: See `parse_family`; or two templates have the same name.
+    """
+    sources = sorted((path for path in files(__name__).iterdir() if path.name.endswith(".yaml")), key=lambda p: p.name)
+    found = [template for path in sources for template in parse_family(yaml.safe_load(path.read_text("utf-8")))]
+    ordered = sorted(found, key=lambda template: (template.family, template.horizon, template.name))
+    names = [template.name for template in ordered]
+    if len(set(names)) < len(names):
+        raise ValueError(f"template names must be unique; repeated: {sorted({n for n in names if names.count(n) > 1})}")
+    return {template.name: template for template in ordered}
