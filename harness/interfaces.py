@@ -13,7 +13,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -232,8 +232,10 @@ class TaskEnv(Protocol):
 
     ``reset(seed=spec.seed, options={"episode": spec})`` sets up the episode and its first stage.
     ``step`` returns the usual five values; ``info`` holds ``success`` (bool, of the current stage) and may hold
-    ``progress`` (float in [0, 1]) and ``metrics`` (JSON data, kept with the result). A stage ends with success, with
-    ``terminated``/``truncated``, or when its ``max_steps`` are used up.
+    ``progress`` (float in [0, 1]), ``metrics`` (JSON data, kept with the result), ``render_seconds`` (wall-clock time
+    that this call spent on images; also of ``reset``) and ``frames`` (images for the video that were recorded on the
+    way, where one action lasts long). A stage ends with success, with ``terminated``/``truncated``, or when its
+    ``max_steps`` are used up.
     """
 
     action_space: gymnasium.spaces.Space[Any]
@@ -314,6 +316,26 @@ class Benchmark(ABC):
                 ``stage_tasks`` and ``stage_success`` (lists), the result's ``metrics``, and every scalar of the
                 spec's ``meta`` as a column of its own.
         """
+
+
+# ----------------------------------------------------------------------------------------------- checks
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding of ``harness doctor``; worlds add theirs through an entry point.
+
+    Attributes:
+        name: What was looked at.
+        status: ``ok``, ``note`` (works, but the user should know) or ``fail``.
+        found: What is there.
+        remedy: What to do; empty where all is well.
+    """
+
+    name: str
+    status: Literal["ok", "note", "fail"]
+    found: str
+    remedy: str = ""
 
 
 # ----------------------------------------------------------------------------------------------- tables

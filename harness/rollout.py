@@ -83,6 +83,11 @@ class Lane:
         self._episode: _Episode | None = None
 
     @property
+    def agent(self) -> Agent:
+        """Who acts on it."""
+        return self._agent
+
+    @property
     def busy(self) -> bool:
         """Whether an episode is running."""
         return self._episode is not None

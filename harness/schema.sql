@@ -2,8 +2,8 @@
 -- JSON columns hold canonical JSON. Times are Unix seconds, durations seconds.
 
 -- Facts about the run as a whole. Keys: schema_version, identity (see harness.identity.RunIdentity), run_key,
--- config (the resolved configuration), deviations (why the run is non-standard; [] if it is not),
--- benchmark_config and agent_config (what rebuilds them), control_hz, suite_size.
+-- protocol_hash, config (the resolved configuration), deviations (why the run is non-standard; [] if it is not),
+-- suite_size (episodes of the whole protocol), privileged (whether the agent reads ground truth).
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL                       -- JSON

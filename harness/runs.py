@@ -1,0 +1,259 @@
+"""A run from its configuration to its end: plan, identity, execution, resumption."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from harness import provenance
+from harness.config import Composed, RunConfig, parse_video
+from harness.executors.base import Executor, InterruptedRunError, WorkerStartError
+from harness.executors.local import LocalExecutor
+from harness.identity import RunIdentity, difference, hash_path
+from harness.instantiate import ConfigError, build_benchmark, checked_arguments, locate
+from harness.interfaces import Agent, Benchmark
+from harness.progress import Display, Tally, make_display
+from harness.records import EpisodeResult, Job, Outcome, Phase
+from harness.scheduler import RetryPolicy, Scheduler, TooManyErrorsError
+from harness.store import PlannedEpisode, RunReader, RunWriter, StoreError
+from harness.worker import WorkerSpec
+
+RUNS_FOLDER = Path("runs")
+
+
+class ExitCode(IntEnum):
+    """Exit status of ``harness run`` and ``harness resume``."""
+
+    COMPLETED = 0
+    BAD_CONFIG = 2
+    INTERRUPTED = 3
+    TOO_MANY_ERRORS = 4
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """Everything that is decided before a worker starts.
+
+    Attributes:
+        config: The configuration.
+        benchmark: Built in the driver, to list episodes; workers build their own.
+        identity: What results depend on.
+        plan: Every episode, in order.
+        deviations: Why the run is non-standard; empty if it is standard.
+        suite_size: Episodes of the whole protocol.
+        privileged: Whether the agent reads ground truth.
+    """
+
+    config: RunConfig
+    benchmark: Benchmark
+    identity: RunIdentity
+    plan: tuple[PlannedEpisode, ...]
+    deviations: tuple[str, ...]
+    suite_size: int
+    privileged: bool
+
+    def meta(self) -> dict[str, Any]:
+        """What the run store keeps of it; see ``schema.sql``."""
+        return {
+            "identity": self.identity.to_dict(),
+            "run_key": self.identity.run_key,
+            "protocol_hash": self.identity.protocol_hash,
+            "config": asdict(self.config),
+            "deviations": list(self.deviations),
+            "suite_size": self.suite_size,
+            "privileged": self.privileged,
+        }
+
+
+def prepare(composed: Composed) -> PreparedRun:
+    """Check everything that can be checked without starting a simulator, and list the episodes.
+
+    Raises:
+        ConfigError: if the agent or benchmark cannot be built from the configuration.
+    """
+    config = composed.config
+    agent_class = check_agent(config.agent)
+    benchmark = build_benchmark(config.benchmark, config.protocol)
+    identity = RunIdentity(
+        benchmark=config.benchmark["name"],
+        protocol={key: value for key, value in config.protocol.items() if key != "_target_"},
+        fingerprint=dict(benchmark.fingerprint()),
+        agent=dict(config.agent),
+        checkpoints=_checkpoints(config.agent),
+        seed=config.seed,
+        repeats=config.repeats,
+    )
+    suite = benchmark.episodes()
+    chosen = benchmark.episodes(config.limit) if config.limit is not None else suite
+    plan = tuple(
+        PlannedEpisode(identity.episode_key(spec.episode_id, repeat), repeat, spec)
+        for repeat in range(config.repeats)
+        for spec in chosen
+    )
+    deviations = [*composed.protocol_changes, *benchmark.deviations()]
+    if len(chosen) < len(suite):
+        deviations.append(f"limit: the first {len(chosen)} of {len(suite)} episodes")
+    return PreparedRun(config, benchmark, identity, plan, tuple(deviations), len(suite), agent_class.privileged)
+
+
+def check_agent(config: dict[str, Any]) -> type[Agent]:
+    """The agent's class, after checking its parameters; nothing is built or loaded."""
+    if not config.get("_target_"):
+        raise ConfigError("agent._target_ has no value; name your class: agent=custom agent._target_=my_module.MyAgent")
+    target = locate(config["_target_"], "agent")
+    if not (isinstance(target, type) and issubclass(target, Agent)):
+        raise ConfigError(f"agent._target_={config['_target_']} is not a class derived from harness.interfaces.Agent")
+    checked_arguments(target, {k: v for k, v in config.items() if k not in ("_target_", "name")}, "agent")
+    return target
+
+
+def _checkpoints(agent: dict[str, Any]) -> dict[str, str]:
+    """Hashes of the files that the agent's parameters ``checkpoint`` and ``*_checkpoint`` name."""
+    hashes = {}
+    for key, value in agent.items():
+        if (key == "checkpoint" or key.endswith("_checkpoint")) and value is not None:
+            path = Path(str(value))
+            if not path.exists():
+                raise ConfigError(f"agent.{key}={value}: no such file or folder")
+            hashes[key] = hash_path(path)
+    return hashes
+
+
+def default_run_dir(config: RunConfig, taken: Sequence[Path] = ()) -> Path:
+    """A new folder name below ``runs/``, none of ``taken``."""
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{config.benchmark['name']}-{config.agent['name']}-s{config.seed}"
+    candidates = [RUNS_FOLDER / stem, *(RUNS_FOLDER / f"{stem}-{n}" for n in range(2, 1000))]
+    return next(path for path in candidates if path not in taken and not path.exists())
+
+
+def start(prepared: PreparedRun, run_dir: Path) -> ExitCode:
+    """Run everything; returns how it ended."""
+    with RunWriter.create(run_dir, prepared.meta(), prepared.plan) as writer:
+        return _execute(prepared, writer)
+
+
+def check_resumable(run_dir: Path, prepared: PreparedRun) -> None:
+    """Refuse to mix results of different things.
+
+    Raises:
+        StoreError: with every difference between the recorded identity and today's.
+    """
+    with RunReader(run_dir) as reader:
+        recorded = reader.identity
+        same_plan = [p.key for p in reader.plan()] == [p.key for p in prepared.plan]
+    if recorded.run_key != prepared.identity.run_key:
+        changes = "\n  ".join(difference(recorded.to_dict(), prepared.identity.to_dict()))
+        raise StoreError(f"{run_dir} was run with something else, so it cannot be resumed; what changed:\n  {changes}")
+    if not same_plan:
+        raise StoreError(f"{run_dir} has another list of episodes (limit or repeats changed); start a new run")
+
+
+def resume(run_dir: Path, prepared: PreparedRun) -> ExitCode:
+    """Run what is missing of a run that was checked by `check_resumable`."""
+    with RunWriter.reopen(run_dir) as writer:
+        return _execute(prepared, writer)
+
+
+def recorded_config(run_dir: Path) -> dict[str, Any]:
+    """The configuration of a run, as it was composed."""
+    with RunReader(run_dir) as reader:
+        config: dict[str, Any] = reader.meta("config")
+        return config
+
+
+def _execute(prepared: PreparedRun, writer: RunWriter) -> ExitCode:
+    config = prepared.config
+    with RunReader(writer.run_dir) as reader:
+        done, attempts, counts = reader.finished_keys(), reader.attempt_counts(), reader.outcome_counts()
+    tally = Tally(len(prepared.plan), counts)
+    display = make_display(tally, f"{config.benchmark['name']} / {config.agent['name']}")
+    writer.begin_session(provenance.collect(asdict(config.executor)))
+
+    def record(result: EpisodeResult, final: bool) -> None:
+        writer.record(_video_kept(result, config), final=final)
+        tally.add(result, final)
+        display.finished(result, final)
+
+    jobs = _jobs(prepared.plan, done, attempts, config)
+    policy = RetryPolicy(config.errors.attempts, config.errors.stop_after)
+    scheduler = Scheduler(jobs, policy, record)
+    ending, code = "completed", ExitCode.COMPLETED
+    try:
+        with _stop_signals() as should_stop, display:
+            _run(prepared, scheduler, should_stop, display)
+    except InterruptedRunError:
+        ending, code = "interrupted", ExitCode.INTERRUPTED
+    except (TooManyErrorsError, WorkerStartError):
+        writer.end_session("errors")
+        raise
+    if code is ExitCode.COMPLETED and tally.error_rate > config.errors.threshold:
+        ending, code = "errors", ExitCode.TOO_MANY_ERRORS
+    writer.end_session(ending)
+    return code
+
+
+def _run(prepared: PreparedRun, scheduler: Scheduler, should_stop: Callable[[], bool], display: Display) -> None:
+    if scheduler.done:
+        return
+    config = prepared.config
+    spec = WorkerSpec(
+        benchmark=config.benchmark,
+        protocol=config.protocol,
+        agent=config.agent,
+        lanes=config.executor.lanes,
+        run_seed=config.seed,
+        video=parse_video(config.video)[0] != "none",
+    )
+    _executor(config).run(spec, scheduler, should_stop=should_stop, on_status=display.workers)
+
+
+def _executor(config: RunConfig) -> Executor:
+    if config.executor.kind == "local":
+        return LocalExecutor()
+    from harness.executors.ray import RayExecutor  # Ray takes a second to import
+
+    return RayExecutor(
+        workers=config.executor.workers,
+        cpus_per_worker=config.executor.cpus_per_worker,
+        gpus_per_worker=config.executor.gpus_per_worker,
+        address=config.ray.address,
+        deadlines={Phase(name): seconds for name, seconds in asdict(config.deadlines).items()},
+    )
+
+
+def _jobs(plan: Sequence[PlannedEpisode], done: set[str], attempts: dict[str, int], config: RunConfig) -> Iterator[Job]:
+    mode, count = parse_video(config.video)
+    for ordinal, planned in enumerate(plan):
+        if planned.key not in done:
+            video = mode in ("all", "failures") or (mode == "first" and ordinal < count)
+            yield Job(planned.key, planned.spec, planned.repeat, attempts.get(planned.key, 0), video)
+
+
+def _video_kept(result: EpisodeResult, config: RunConfig) -> EpisodeResult:
+    if parse_video(config.video)[0] == "failures" and result.outcome is Outcome.SUCCESS:
+        return EpisodeResult(**{**vars(result), "video": None})
+    return result
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """SIGINT and SIGTERM ask the run to stop at the next step; a second one stops it at once."""
+    received: list[int] = []
+
+    def handler(number: int, frame: Any) -> None:  # noqa: ARG001 - the signature of signal handlers
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)
