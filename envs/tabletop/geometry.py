@@ -81,7 +81,7 @@ def plan_grasp(world: TabletopWorld, spec: ObjectSpec) -> Grasp | None:
     low, high = float(points[:, 2].min()), float(points[:, 2].max())
     height = low + max(_GRASP_HEIGHT, min((high - low) / 2, 0.025))
     if spec.kind in shapes.SLOPED:
-        height = low + _GRASP_HEIGHT
+        height = low + max(_GRASP_HEIGHT, (high - low) / 4)
     obstacles = _obstacles(world, spec, above=height - _TIP_BELOW_TOOL + 0.002)
     grasps = [
         grasp

@@ -41,7 +41,7 @@ POSTURE = np.array([0.0, -0.35, 0.0, -2.4, 0.0, 2.05, math.pi / 4])
 """Elbow-up posture that the redundant joint is drawn to."""
 
 _DAMPING = 1e-4
-_POSTURE_GAIN = 0.05
+_POSTURE_GAIN = 0.01
 _MAX_STEP = 0.35
 
 

@@ -79,7 +79,7 @@ _DIMENSIONS: dict[Kind, dict[Size, Vector]] = {
 }
 
 _WALL = 0.006  # thickness of the walls and floors of containers
-_PLINTH = 0.4  # share of a pyramid's or wedge's height that is upright, for the fingers to hold
+_PLINTH = 0.5  # share of a pyramid's or wedge's height that is upright, for the fingers to hold
 _BOWL_SIDES = 12
 _BOWL_FLOOR = 0.6  # radius of a bowl's flat floor over its rim's
 _CYLINDER_SIDES = 24
