@@ -95,14 +95,14 @@ def rectangle(centre: tuple[float, float], half_extents: tuple[float, float], ya
 
 
 def distance_to_polygon(polygon: Points, points: Points) -> Points:
-    """Signed distance of points ``(N, 2)`` to a convex polygon's edge, ``(N,)``; negative inside."""
-    ends = np.roll(polygon, -1, axis=0)
-    edges = ends - polygon
-    to_points = points[:, None, :] - polygon[None]
-    along = np.clip(np.sum(to_points * edges, axis=2) / np.sum(edges * edges, axis=1), 0.0, 1.0)
-    gaps = np.linalg.norm(to_points - along[..., None] * edges, axis=2).min(axis=1)
-    cross = edges[:, 0] * to_points[..., 1] - edges[:, 1] * to_points[..., 0]
-    return np.asarray(np.where((cross >= 0).all(axis=1), -gaps, gaps), dtype=np.float64)
+    """Signed distance of points ``(N, 2)`` to the edges of a convex anticlockwise polygon, ``(N,)``; negative inside.
+
+    Beyond a corner it is the distance to the farther edge's line, which is less than the distance to the corner.
+    """
+    edges = np.roll(polygon, -1, axis=0) - polygon
+    normals = np.stack([edges[:, 1], -edges[:, 0]], axis=1) / np.hypot(edges[:, 0], edges[:, 1])[:, None]
+    distances: Points = (points @ normals.T - (polygon * normals).sum(axis=1)).max(axis=1)
+    return distances
 
 
 def radius(kind: Kind, size: Size) -> float:

@@ -73,8 +73,15 @@ def next_placement(state: WorldState, domain: Domain, goal: Goal) -> Placement |
     plan = shortest_plan(domain, current, goal)
     if not plan:
         return None
-    options = [_placement(state, domain, goal, move) for move in optimal_first_moves(domain, current, goal, len(plan))]
-    return max(options, key=lambda option: (min(option.room, 0.0), round(_height(state, option.move.item), 3)))
+    moves = optimal_first_moves(domain, current, goal, len(plan))
+    moves.sort(key=lambda move: -round(float(world_points(state, move.item)[:, 2].max()), 3))
+    cramped = []
+    for move in moves:
+        placement = _placement(state, domain, goal, move)
+        if placement.room >= 0:
+            return placement
+        cramped.append(placement)
+    return max(cramped, key=lambda placement: placement.room)
 
 
 def optimal_first_moves(domain: Domain, state: SymbolicState, goal: Goal, length: int) -> list[Move]:
@@ -248,10 +255,6 @@ def _outside(points: Points, centre: tuple[float, float], half_extents: tuple[fl
     """Distance of points ``(N, 2)`` from a rectangle along its nearer axis, negative inside, ``(N,)``."""
     over: Points = (np.abs(points - np.array(centre)) - np.array(half_extents)).max(axis=1)
     return over
-
-
-def _height(state: WorldState, name: str) -> float:
-    return float(world_points(state, name)[:, 2].max())
 
 
 def _grasp_point(state: WorldState, name: str) -> float:

@@ -156,7 +156,7 @@ def in_front_of(state: WorldState, item: str, other: str) -> bool:
 
 
 def near(state: WorldState, item: str, other: str) -> bool:
-    """A corner of one outline is within `NEAR_DISTANCE` of the other's edge, or inside it."""
+    """Seen from above, a corner of one outline is within `NEAR_DISTANCE` of the other's sides."""
     a, b = footprint(state, item), footprint(state, other)
     return bool(min(distance_to_polygon(a, b).min(), distance_to_polygon(b, a).min()) <= NEAR_DISTANCE)
 

@@ -1,0 +1,209 @@
+"""ThinkBench episodes as a Gymnasium environment: the tabletop world with a goal, milestones and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+
+from envs.bullet import Renderer
+from envs.tabletop.actions import Control
+from envs.tabletop.cameras import CAMERAS, CameraName
+from envs.tabletop.env import TabletopEnv
+from envs.tabletop.robot import Visuals
+from envs.tabletop.scene import SceneSpec, WorldState
+from envs.tabletop.world import CONTROL_HZ
+from harness.interfaces import EpisodeSpec, Observation
+from thinkbench.generator import generate
+from thinkbench.literals import Goal, Literal
+from thinkbench.milestones import MilestoneTracker
+from thinkbench.predicates import goal_holds
+from thinkbench.specs import to_spec
+from thinkbench.symbolic import Move
+from thinkbench.templates import load_templates
+
+_RANDOM_SUITE = 2**32
+_LOST_BELOW = -0.05  # metres; what is lower has fallen off the table
+
+
+@dataclass(frozen=True)
+class ThinkBenchTruth:
+    """What a privileged agent may read: live ground truth, and the episode's certificate.
+
+    Attributes:
+        episode: The episode.
+        goal: What must hold at the end.
+        plan: A shortest plan from the start.
+    """
+
+    episode: EpisodeSpec
+    goal: Goal
+    plan: tuple[Move, ...]
+    _world: TabletopEnv
+
+    def state(self) -> WorldState:
+        """Ground truth of this moment."""
+        return self._world.world.state()
+
+
+class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
+    """One stage per episode: reach the goal that the instruction states.
+
+    Success is judged after settling: where the goal holds at the end of an action, the world goes on for
+    ``settle_seconds`` with the arm at rest, and the goal must still hold then. A tower that falls is no success.
+
+    ``info`` holds ``success``; ``progress``, the share of the certified plan's milestones reached so far (reached once
+    is reached for good; 1 with success); and ``metrics``: how many milestones, the first that is missing, how often the
+    goal was reached but did not last, objects that fell off the table, and in skill control how many actions moved an
+    object. The reward is 1 with success.
+
+    Args:
+        control: ``skill`` or ``delta``; see `TabletopEnv`.
+        cameras: Which cameras there are.
+        image_size: Side of the square pictures in pixels.
+        visuals: ``lowpoly`` or ``stock`` looks of the arm.
+        renderer: ``tiny``, ``egl`` or ``auto``.
+        observation_keys: Only these observations are computed; ``None`` for all.
+        settle_seconds: Simulated seconds for which the goal must last.
+        render_mode: ``rgb_array`` or ``None``.
+
+    Raises:
+        ValueError: An argument names something that does not exist.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}  # noqa: RUF012
+
+    def __init__(
+        self,
+        *,
+        control: Control = "skill",
+        cameras: Sequence[CameraName] = CAMERAS,
+        image_size: int = 224,
+        visuals: Visuals = "lowpoly",
+        renderer: Renderer = "tiny",
+        observation_keys: Sequence[str] | None = None,
+        settle_seconds: float = 2.0,
+        render_mode: str | None = None,
+    ) -> None:
+        self._tabletop = TabletopEnv(
+            control=control,
+            cameras=cameras,
+            image_size=image_size,
+            visuals=visuals,
+            renderer=renderer,
+            observation_keys=observation_keys,
+            render_mode=render_mode,
+        )
+        self.action_space = self._tabletop.action_space
+        self.observation_space = self._tabletop.observation_space
+        self.render_mode = render_mode
+        self._settle_steps = round(settle_seconds * CONTROL_HZ)
+        self._truth: ThinkBenchTruth | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Set up ``options["episode"]``, an `EpisodeSpec` or its ``to_dict``; without it, one drawn from the seed.
+
+        ``info["instruction"]`` is the instruction.
+        """
+        super().reset(seed=seed)
+        episode = (options or {}).get("episode")
+        if episode is None:
+            episode = self._draw()
+        elif isinstance(episode, Mapping):
+            episode = EpisodeSpec.from_dict(episode)
+        goal = _literals(episode.meta["goal"])
+        plan = tuple(Move(item, destination) for item, destination in episode.meta["plan"])
+        observation, _ = self._tabletop.reset(options={"scene": SceneSpec.from_dict(episode.meta["scene"])})
+        self._truth = ThinkBenchTruth(episode, goal, plan, self._tabletop)
+        self._milestones = MilestoneTracker(_literals(episode.meta["milestones"]))
+        self._lost_goals = 0
+        self._moves = 0
+        return observation, {"instruction": episode.stages[0].instruction}
+
+    def step(self, action: npt.ArrayLike) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Execute one action and judge the outcome; ``terminated`` with success.
+
+        Raises:
+            ValueError: The action has a wrong shape or is not finite.
+            SimulationError: The world exploded.
+            RuntimeError: `reset` was not called.
+        """
+        truth = self.privileged()
+        observation, _, _, _, info = self._tabletop.step(action)
+        self._moves += info.get("picked") is not None
+        state = truth.state()
+        self._milestones.update(state)
+        success = goal_holds(state, truth.goal)
+        if success:
+            self._tabletop.world.hold(self._settle_steps)
+            state = truth.state()
+            success = goal_holds(state, truth.goal)
+            self._lost_goals += not success
+            observation = self._tabletop.observe()
+        info |= {
+            "success": success,
+            "progress": 1.0 if success else self._milestones.progress,
+            "metrics": self._metrics(state),
+        }
+        return observation, float(success), success, False, info
+
+    def begin_stage(self, index: int) -> Observation:
+        """There is only stage 0.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(f"a ThinkBench episode has one stage; there is no stage {index}")
+
+    def render(self) -> npt.NDArray[np.uint8]:
+        """The static camera's picture, ``uint8 (S, S, 3)``."""
+        return self._tabletop.render()
+
+    def privileged(self) -> ThinkBenchTruth:
+        """Ground truth, goal and certified plan.
+
+        Raises:
+            RuntimeError: `reset` was not called.
+        """
+        if self._truth is None:
+            raise RuntimeError("there is no episode yet; call reset() first")
+        return self._truth
+
+    def state_digest(self) -> str:
+        """A hash of the exact simulator state; equal digests mean bit-identical worlds."""
+        return self._tabletop.state_digest()
+
+    def renderer_name(self) -> str:
+        """What renders: ``tiny`` or ``egl``."""
+        return self._tabletop.renderer_name()
+
+    def close(self) -> None:
+        """Release the simulator."""
+        self._tabletop.close()
+
+    def _draw(self) -> EpisodeSpec:
+        templates = list(load_templates().values())
+        template = templates[int(self.np_random.integers(len(templates)))]
+        return to_spec(generate(template, int(self.np_random.integers(2**31)), _RANDOM_SUITE))
+
+    def _metrics(self, state: WorldState) -> dict[str, Any]:
+        missing = self._milestones.first_missing
+        return {
+            "milestones": len(self._milestones.reached),
+            "milestones_reached": sum(self._milestones.reached),
+            "first_missing_milestone": None if missing is None else missing + 1,
+            "first_missing_literal": None if missing is None else str(self._milestones.literals[missing]),
+            "goals_lost_while_settling": self._lost_goals,
+            "objects_off_table": sum(body.position[2] < _LOST_BELOW for body in state.objects.values()),
+            "moves": self._moves,
+        }
+
+
+def _literals(data: Sequence[Sequence[str]]) -> Goal:
+    return tuple(Literal.from_list(words) for words in data)
