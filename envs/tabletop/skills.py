@@ -25,6 +25,8 @@ _APPROACH_SPEED = 0.25
 _CONTACT_SPEED = 0.06
 _PUSH_SPEED = 0.12
 _TURN_SPEED = 2.5  # rad/s
+_ACCELERATION = 6.0  # m/s^2 at the ends of a smooth motion; beyond it the wrist's motors saturate and the tool swerves
+_TURN_ACCELERATION = 20.0  # rad/s^2
 _CLEARANCE = 0.03  # metres between what is carried and what it passes over
 _CORRIDOR = 0.07  # metres beside the path that count as passed over
 _SLOW_ZONE = 0.02  # metres above the expected contact from which to go slowly
@@ -213,7 +215,10 @@ def _move(
     start, from_orientation = world.tool_target
     rotation = kinematics.rotation_vector(orientation @ from_orientation.T)
     angle = float(np.linalg.norm(rotation))
-    seconds = max(float(np.linalg.norm(position - start)) / speed, angle / _TURN_SPEED)
+    distance = float(np.linalg.norm(position - start))
+    seconds = max(distance / speed, angle / _TURN_SPEED)
+    if smooth:
+        seconds = max(seconds, math.sqrt(6 * distance / _ACCELERATION), math.sqrt(6 * angle / _TURN_ACCELERATION))
     steps = max(1, math.ceil(seconds * CONTROL_HZ))
     for step in range(1, steps + 1):
         share = step / steps

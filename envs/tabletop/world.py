@@ -60,6 +60,7 @@ class Keyframe:
         joints: Positions and velocities of arm and fingers, ``(9, 2)``; ``None`` for the home posture.
         command: The motors' targets.
         steps: Control steps since the scene was loaded.
+        asleep: Whether the objects start asleep, because they rest; they wake when touched by what moves.
     """
 
     scene: SceneSpec
@@ -67,6 +68,7 @@ class Keyframe:
     joints: FloatArray | None
     command: Command
     steps: int
+    asleep: bool
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class TabletopWorld:
             SimulationError: The scene explodes, for example because objects overlap.
         """
         bodies.check(scene)
-        self._build(Keyframe(scene, None, None, Command(tuple(HOME_JOINTS.tolist()), GRIPPER_OPENING), 0))
+        self._build(Keyframe(scene, None, None, Command(tuple(HOME_JOINTS.tolist()), GRIPPER_OPENING), 0, False))
         self.settle()
         self.rebase()
 
@@ -146,7 +148,7 @@ class TabletopWorld:
         episode's definition: a world that was rebased and one that was not differ in the last bits afterwards.
         """
         self._build(
-            Keyframe(self.scene, self._body_states(), self.robot.joints(), self._command, self._steps),
+            Keyframe(self.scene, self._body_states(), self.robot.joints(), self._command, self._steps, self.resting()),
         )
 
     def digest(self) -> str:
@@ -333,6 +335,9 @@ class TabletopWorld:
                 client.resetBasePositionAndOrientation(body, row[:3], row[3:7])
                 client.resetBaseVelocity(body, row[7:10], row[10:13])
         client.performCollisionDetection()
+        if keyframe.asleep:
+            for body in self.objects.values():
+                client.changeDynamics(body, -1, activationState=client.ACTIVATION_STATE_SLEEP)
 
     def _body_states(self) -> FloatArray:
         rows = []
