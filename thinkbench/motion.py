@@ -26,17 +26,34 @@ from thinkbench.literals import Goal
 from thinkbench.predicates import zone_of
 from thinkbench.symbolic import TABLE, Domain, Move, SymbolicState, shortest_plan
 
-HAND_HALF_EXTENTS = (0.037, 0.107)
-"""Half sizes of the gripper's body across and along its closing direction, metres, with 4 mm to spare."""
-
-HAND_LIFT = 0.035
-"""Height of the gripper's body above the point between its finger pads, metres, with 5 mm to spare."""
-
 GRASP_HEIGHT = 0.02
-"""Height of that point above the table when it holds something that stands there, metres."""
+"""Height above the table of the point between the finger pads when they hold something that stands there, metres."""
+
+
+@dataclass(frozen=True)
+class _Body:
+    """A part of the arm above the fingers, as a box that turns with them.
+
+    Attributes:
+        lift: Height of its underside above the point between the finger pads, metres.
+        half_extents: Half sizes across and along the closing direction, metres.
+    """
+
+    lift: float
+    half_extents: tuple[float, float]
+
+
+_HAND = _Body(0.030, (0.038, 0.110))  # the arm's collision shapes with 2 to 5 mm to spare
+_WRIST = _Body(0.095, (0.096, 0.123))
+
+_FINGER_OPENING = 0.016  # metres that the gripper opens wider than what it takes
+_FINGER_HALF_BREADTH = 0.0105
+_FINGER_THICKNESS = 0.018
+_FINGER_REACH = 0.005  # metres above an object's underside that the finger tips come down to
+_ENOUGH_ROOM = 0.02  # metres beside the fingers beyond which the gripper's choice does not depend on room
 
 _GRID = 0.01  # metres between places that are tried
-_COMFORT = 0.015  # metres of free room beyond `FINGER_GAP` that are preferred
+_COMFORT = 0.022  # metres of free room beyond `FINGER_GAP` that are preferred
 _ZONE_GAP = 0.01  # metres that parked objects keep from zones
 
 
@@ -105,21 +122,44 @@ def _placement(state: WorldState, domain: Domain, goal: Goal, move: Move) -> Pla
     x, y, _ = state.objects[move.item].position
     yaw = grasp_yaw(state, move.item)
     end, place_room = _destination(state, domain, goal, move)
-    pick_room = float(_room_for_hand(state, move.item, np.array([[x, y]]), _grasp_point(state, move.item), yaw=yaw)[0])
-    return Placement(move, (x, y), end, -yaw, min(pick_room, place_room))
+    pick_room = float(_room_for_arm(state, move.item, np.array([[x, y]]), _grasp_point(state, move.item), yaw=yaw)[0])
+    room = min(pick_room, place_room, _room_for_fingers(state, move.item, yaw))
+    return Placement(move, (x, y), end, -yaw, room)
 
 
 def grasp_yaw(state: WorldState, name: str) -> float:
-    """Yaw of the gripper when it takes hold of an object with free room around it, in [-pi/4, pi/4] radians.
+    """Yaw at which the pick-and-place skill takes hold of an object, in (-pi/2, pi/2] radians.
 
-    The gripper lines up with the object's sides (a cylinder's eighth turns) and turns as little as it can. Turning the
-    object by the opposite angle lines it up with the table.
+    The gripper lines up with the object's sides (a cylinder's eighth turns), where the fingers have most room; with
+    enough room in several directions it turns as little as it can. Turning the object by the opposite angle lines it
+    up with the table and makes the gripper close along ``y``.
     """
     matrix = rotation_matrix(state.objects[name].orientation)
     axis = next(axis for axis in matrix.T if math.hypot(axis[0], axis[1]) > 0.5)
-    step = math.pi / 4 if spec_of(state, name).kind is Kind.CYLINDER else math.pi / 2
-    yaw = math.atan2(axis[1], axis[0])
-    return yaw - step * round(yaw / step)
+    steps = 4 if spec_of(state, name).kind is Kind.CYLINDER else 2
+    base = math.atan2(axis[1], axis[0])
+    yaws = [math.pi / 2 - (math.pi / 2 - base - math.pi * step / steps) % math.pi for step in range(steps)]
+    return max(yaws, key=lambda yaw: (round(min(_room_for_fingers(state, name, yaw), _ENOUGH_ROOM), 3), -abs(yaw)))
+
+
+def _room_for_fingers(state: WorldState, name: str, yaw: float) -> float:
+    """Distance from where the fingers come down, closing at ``yaw``, to the nearest object that is as high, metres."""
+    closing, across = np.array([-math.sin(yaw), math.cos(yaw)]), np.array([math.cos(yaw), math.sin(yaw)])
+    points = world_points(state, name)
+    spread = points[:, :2] @ closing
+    inner = float(np.ptp(spread) + _FINGER_OPENING) / 2
+    centre = closing * (spread.max() + spread.min()) / 2 + across * np.mean(points[:, :2] @ across)
+    places = np.array(
+        [
+            centre + side * distance * closing + breadth * across
+            for side in (-1, 1)
+            for distance in (inner, inner + _FINGER_THICKNESS / 2, inner + _FINGER_THICKNESS)
+            for breadth in (-_FINGER_HALF_BREADTH, 0.0, _FINGER_HALF_BREADTH)
+        ]
+    )
+    low = float(points[:, 2].min()) + _FINGER_REACH
+    obstacles = [other for other in state.objects if other != name and world_points(state, other)[:, 2].max() > low]
+    return min((float(distance_to_polygon(footprint(state, other), places).min()) for other in obstacles), default=1.0)
 
 
 # ------------------------------------------------------------------------------------------ destinations
@@ -137,11 +177,11 @@ def _destination(state: WorldState, domain: Domain, goal: Goal, move: Move) -> t
         x, y, _ = state.objects[move.destination].position
         points = np.array([[x, y]])
         height = float(world_points(state, move.destination)[:, 2].max()) + GRASP_HEIGHT
-        return (x, y), float(_room_for_hand(state, move.item, points, height, ignore=move.destination)[0])
+        return (x, y), float(_room_for_arm(state, move.item, points, height, ignore=move.destination)[0])
     spec = spec_of(state, move.item)
     half = max(dimensions(spec.kind, spec.size)[:2]) / 2
     free = _distances(state, points, move.item, move.destination) - half - SIDE_GAP / 2
-    room = np.minimum(free, _room_for_hand(state, move.item, points, GRASP_HEIGHT, ignore=move.destination))
+    room = np.minimum(free, _room_for_arm(state, move.item, points, GRASP_HEIGHT, ignore=move.destination))
     return _choose(points, room)
 
 
@@ -185,7 +225,7 @@ def free_spot(state: WorldState, goal: Goal, item: str) -> tuple[tuple[float, fl
     points = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
     room = np.minimum(
         _distances(state, points, item) - margin - FINGER_GAP,
-        _room_for_hand(state, item, points, GRASP_HEIGHT, tall=_bases(goal)),
+        _room_for_arm(state, item, points, GRASP_HEIGHT, tall=_bases(goal)),
     )
     for zone in state.scene.zones:
         room = np.minimum(room, _outside(points, zone.centre, zone.half_extents) - margin - _ZONE_GAP)
@@ -217,7 +257,7 @@ def _distances(state: WorldState, points: Points, *ignored: str) -> Points:
     return nearest
 
 
-def _room_for_hand(
+def _room_for_arm(
     state: WorldState,
     item: str,
     points: Points,
@@ -227,7 +267,7 @@ def _room_for_hand(
     ignore: str = "",
     tall: frozenset[str] = frozenset(),
 ) -> Points:
-    """Distance of the gripper's body at ``points (N, 2)`` from everything that reaches up to it, ``(N,)`` metres.
+    """Distance of hand and wrist, the gripper being at ``points (N, 2)``, from all that reaches up to them, ``(N,)``.
 
     Args:
         state: The world.
@@ -236,18 +276,20 @@ def _room_for_hand(
         height: Height of the point between its finger pads, metres.
         yaw: The gripper's turn; at 0 it closes along ``y``.
         ignore: An object that does not count.
-        tall: Objects that count whatever their height.
+        tall: Objects that count for the hand whatever their height.
     """
     room = np.full(len(points), np.inf)
     turn = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
     for other in state.objects:
         if other in (item, ignore):
             continue
-        if other in tall or world_points(state, other)[:, 2].max() > height + HAND_LIFT:
-            corners = footprint(state, other) @ turn
-            middle, half = (corners.max(axis=0) + corners.min(axis=0)) / 2, np.ptp(corners, axis=0) / 2
-            reach = (HAND_HALF_EXTENTS[0] + half[0], HAND_HALF_EXTENTS[1] + half[1])
-            room = np.minimum(room, _outside(points @ turn, (middle[0], middle[1]), reach))
+        top = float(world_points(state, other)[:, 2].max())
+        for body in (_HAND, _WRIST):
+            if top > height + body.lift or (other in tall and body is _HAND):
+                corners = footprint(state, other) @ turn
+                middle, half = (corners.max(axis=0) + corners.min(axis=0)) / 2, np.ptp(corners, axis=0) / 2
+                reach = (body.half_extents[0] + half[0], body.half_extents[1] + half[1])
+                room = np.minimum(room, _outside(points @ turn, (middle[0], middle[1]), reach))
     return room
 
 
