@@ -23,9 +23,15 @@ from envs.language_table.blocks import LOAD_ORDER
 Vector = npt.NDArray[np.float64]
 Quaternion = Sequence[float]
 
+_SHIPPED = Path(pybullet_data.getDataPath())
+ARM_URDF: Final = _SHIPPED / "xarm" / "xarm6_robot_white.urdf"
+GROUND_URDF: Final = _SHIPPED / "plane.urdf"
+ARM_JOINTS: Final = (1, 2, 3, 4, 5, 6)
+GROUND_POSITION: Final = (0.0, 0.0, -0.001)
+BOARD_POSITION: Final = (0.35, 0.0, 0.0)
+
 _EFFECTOR_LINK: Final = 6
 _ROD_TIP_LINK: Final = 0
-_JOINTS: Final = (1, 2, 3, 4, 5, 6)
 _MOTOR_FORCE: Final = 5 * 240.0
 _GRIP_FORCE: Final = 1000.0
 _IK_LIMIT: Final = 17.0
@@ -42,14 +48,13 @@ class World:
     """
 
     def __init__(self, assets: AssetSet) -> None:
-        shipped = Path(pybullet_data.getDataPath())
         self.client = BulletClient("tiny")
         self.client.resetSimulation()
         self.client.setPhysicsEngineParameter(enableFileCaching=0)
         self.client.setGravity(0, 0, -9.8)
-        self._load(shipped / "plane.urdf", (0, 0, -0.001))
-        self.table = self._load(assets.table, (0.35, 0, 0))
-        self.arm = self._load_arm(shipped / "xarm" / "xarm6_robot_white.urdf")
+        self._load(GROUND_URDF, GROUND_POSITION)
+        self.table = self._load(assets.table, BOARD_POSITION)
+        self.arm = self._load_arm(ARM_URDF)
         self.rod = self._load_rod(assets.rod)
         self.blocks = [self._load(assets.block(name)) for name in LOAD_ORDER]
         self.step(_STABILISE_STEPS)
@@ -60,9 +65,9 @@ class World:
 
     def _load_arm(self, path: Path) -> int:
         arm = self._load(path)
-        for joint in _JOINTS:
+        for joint in ARM_JOINTS:
             self.client.changeDynamics(arm, joint, linearDamping=0, angularDamping=0)
-        for joint, angle in zip(_JOINTS, geometry.INITIAL_JOINTS, strict=True):
+        for joint, angle in zip(ARM_JOINTS, geometry.INITIAL_JOINTS, strict=True):
             self.client.resetJointState(arm, joint, angle)
         self.arm = arm
         self.set_motors(geometry.INITIAL_JOINTS)
@@ -98,10 +103,10 @@ class World:
         """Joint angles that the motors drive to, radians ``(6,)``."""
         self.client.setJointMotorControlArray(
             self.arm,
-            _JOINTS,
+            ARM_JOINTS,
             pybullet.POSITION_CONTROL,
             targetPositions=angles,
-            forces=[_MOTOR_FORCE] * len(_JOINTS),
+            forces=[_MOTOR_FORCE] * len(ARM_JOINTS),
         )
 
     def solve_ik(self, position: Sequence[float]) -> Sequence[float]:
@@ -128,7 +133,7 @@ class World:
 
     def joint_angles(self) -> list[float]:
         """Measured joint angles, radians, six of them."""
-        return [state[0] for state in self.client.getJointStates(self.arm, _JOINTS)]
+        return [state[0] for state in self.client.getJointStates(self.arm, ARM_JOINTS)]
 
     def effector_pose(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Position and orientation of link 6's centre of mass."""
@@ -139,6 +144,11 @@ class World:
         """Centre of the rod's cylinder."""
         position: tuple[float, ...] = self.client.getLinkState(self.rod, _ROD_TIP_LINK, computeForwardKinematics=1)[0]
         return position
+
+    def rod_pose(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Position and quaternion of the rod's base."""
+        position, orientation = self.client.getBasePositionAndOrientation(self.rod)
+        return position, orientation
 
     def place_block(self, index: int, position: Sequence[float], orientation: Quaternion) -> None:
         """Put a block somewhere, at rest."""
@@ -156,6 +166,10 @@ class World:
             position, orientation = self.client.getBasePositionAndOrientation(body)
             rows.append((*position, *orientation))
         return np.asarray(rows)
+
+    def block_yaw(self, index: int) -> float:
+        """Rotation of a block about the vertical, radians."""
+        return float(self.client.getEulerFromQuaternion(self.block_pose(index)[1])[2])
 
     def upright(self, yaw: float) -> Quaternion:
         """Orientation of a standing block turned by ``yaw`` (the meshes are y-up)."""

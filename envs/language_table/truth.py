@@ -1,0 +1,59 @@
+"""Ground truth of a board for privileged agents: live and read-only."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.language_table.blocks import BLOCK_INDEX
+from envs.language_table.board import Board
+from envs.language_table.families import Task
+
+Point = npt.NDArray[np.float64]
+
+
+class BoardTruth:
+    """What a privileged agent may read of a board at any moment. Reading never changes the world."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    @property
+    def family(self) -> str:
+        """Name of the task family."""
+        return self._board.family.name
+
+    @property
+    def task(self) -> Task:
+        """The task; its target follows the blocks where the family says so."""
+        return self._board.family.task
+
+    @property
+    def on_table(self) -> tuple[str, ...]:
+        """Names of the blocks on the table."""
+        return self._board.on_table
+
+    @property
+    def effector_target(self) -> Point:
+        """Commanded effector position ``(2,)``, metres, which actions shift."""
+        return self._board.target_position[:2].copy()
+
+    def effector(self) -> Point:
+        """Measured effector position ``(2,)``, metres."""
+        return np.asarray(self._board.world.effector_pose()[0][:2])
+
+    def tip(self) -> Point:
+        """Position of the rod's axis ``(2,)``, metres; some millimetres off the effector's."""
+        return np.asarray(self._board.world.tip_position()[:2])
+
+    def position(self, block: str) -> Point:
+        """Position of a block ``(2,)``, metres."""
+        return np.asarray(self._board.world.block_pose(BLOCK_INDEX[block])[0][:2])
+
+    def yaw(self, block: str) -> float:
+        """Rotation of a block about the vertical, radians."""
+        return self._board.world.block_yaw(BLOCK_INDEX[block])
+
+    def solved(self) -> bool:
+        """Whether the board satisfies the task now."""
+        return self._board.family.solved(self._board.state())
