@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from envs.bullet import BulletClient
 from envs.tabletop import shapes
+from envs.tabletop.meshes import hull_faces, obj_text, scratch_folder
 from envs.tabletop.scene import ObjectSpec, SceneSpec, ZoneSpec
 from envs.tabletop.shapes import Part, PartKind, Vector
 
@@ -81,17 +83,11 @@ def build_zones(client: BulletClient, zones: Sequence[ZoneSpec]) -> None:
 
 def build_object(client: BulletClient, spec: ObjectSpec) -> int:
     """One object at its start pose; returns its body id."""
-    colour = shapes.RGBA[spec.colour]
-    pieces = shapes.parts(spec.kind, spec.size)
-    if len(pieces) == 1:
-        collision, visual = _single(client, pieces[0], colour)
-    else:
-        collision, visual = _compound(client, pieces, colour)
     body = int(
         client.createMultiBody(
             shapes.mass(spec.kind, spec.size),
-            collision,
-            visual,
+            _collision_shape(client, spec),
+            _visual_shape(client, spec),
             basePosition=spec.position,
             baseOrientation=client.getQuaternionFromEuler((0.0, 0.0, spec.yaw)),
         )
@@ -111,49 +107,68 @@ def build_object(client: BulletClient, spec: ObjectSpec) -> int:
     return body
 
 
-def _single(client: BulletClient, part: Part, colour: tuple[float, ...]) -> tuple[int, int]:
-    half = [extent / 2 for extent in part.extents]
-    if part.kind is PartKind.BOX:
-        collision = client.createCollisionShape(client.GEOM_BOX, halfExtents=half)
-        visual = client.createVisualShape(client.GEOM_BOX, halfExtents=half, rgbaColor=colour)
-        return collision, visual
-    points, indices, normals = shapes.hull_faces(part.vertices)
-    visual = client.createVisualShape(
-        client.GEOM_MESH, vertices=points, indices=indices, normals=normals, rgbaColor=colour
+def _collision_shape(client: BulletClient, spec: ObjectSpec) -> int:
+    """One shape of all convex parts.
+
+    A cylinder gets an inscribed box besides, which changes nothing of its outside: boxes find all four corners of a
+    contact at once, round and meshed shapes one point per step, and would rock when a world is rebuilt.
+    """
+    pieces = list(shapes.parts(spec.kind, spec.size))
+    for part in [part for part in pieces if part.kind is PartKind.CYLINDER]:
+        x, y, z = part.extents
+        pieces.append(shapes.box((x * math.sqrt(0.5), y * math.sqrt(0.5), z), part.offset))
+    geometries = {
+        PartKind.BOX: client.GEOM_BOX,
+        PartKind.CYLINDER: client.GEOM_CYLINDER,
+        PartKind.HULL: client.GEOM_MESH,
+    }
+    return int(
+        client.createCollisionShapeArray(
+            shapeTypes=[geometries[part.kind] for part in pieces],
+            **_primitives(pieces),
+            fileNames=[_hull_file(spec) if part.kind is PartKind.HULL else "" for part in pieces],
+            meshScales=[(1.0, 1.0, 1.0)] * len(pieces),
+            collisionFramePositions=[part.offset for part in pieces],
+            collisionFrameOrientations=[client.getQuaternionFromEuler(part.rpy) for part in pieces],
+        )
     )
-    if part.kind is PartKind.CYLINDER:
-        collision = client.createCollisionShape(client.GEOM_CYLINDER, radius=half[0], height=part.extents[2])
-    else:
-        shrink = 1 - 2 * _HULL_MARGIN / np.ptp(part.vertices, axis=0)
-        collision = client.createCollisionShape(client.GEOM_MESH, vertices=(part.vertices * shrink).tolist())
-    return collision, visual
 
 
-def _compound(client: BulletClient, pieces: Sequence[Part], colour: tuple[float, ...]) -> tuple[int, int]:
-    kinds = [client.GEOM_BOX if part.kind is PartKind.BOX else client.GEOM_CYLINDER for part in pieces]
-    halves = [[extent / 2 for extent in part.extents] for part in pieces]
-    radii = [part.extents[0] / 2 for part in pieces]
-    lengths = [part.extents[2] for part in pieces]
-    offsets = [part.offset for part in pieces]
-    turns = [client.getQuaternionFromEuler(part.rpy) for part in pieces]
-    collision = client.createCollisionShapeArray(
-        shapeTypes=kinds,
-        halfExtents=halves,
-        radii=radii,
-        lengths=lengths,
-        collisionFramePositions=offsets,
-        collisionFrameOrientations=turns,
+def _visual_shape(client: BulletClient, spec: ObjectSpec) -> int:
+    """Containers are drawn part by part, everything else as the one convex solid that it is."""
+    colour = shapes.RGBA[spec.colour]
+    if spec.kind not in shapes.CONTAINERS:
+        points, indices, normals = hull_faces(shapes.outline(spec.kind, spec.size))
+        mesh = {"vertices": points, "indices": indices, "normals": normals}
+        return int(client.createVisualShape(client.GEOM_MESH, rgbaColor=colour, **mesh))
+    pieces = shapes.parts(spec.kind, spec.size)
+    return int(
+        client.createVisualShapeArray(
+            shapeTypes=[client.GEOM_BOX if part.kind is PartKind.BOX else client.GEOM_CYLINDER for part in pieces],
+            **_primitives(pieces),
+            rgbaColors=[colour] * len(pieces),
+            visualFramePositions=[part.offset for part in pieces],
+            visualFrameOrientations=[client.getQuaternionFromEuler(part.rpy) for part in pieces],
+        )
     )
-    visual = client.createVisualShapeArray(
-        shapeTypes=kinds,
-        halfExtents=halves,
-        radii=radii,
-        lengths=lengths,
-        rgbaColors=[colour] * len(pieces),
-        visualFramePositions=offsets,
-        visualFrameOrientations=turns,
-    )
-    return collision, visual
+
+
+def _primitives(pieces: Sequence[Part]) -> dict[str, Any]:
+    return {
+        "halfExtents": [[extent / 2 for extent in part.extents] for part in pieces],
+        "radii": [part.extents[0] / 2 for part in pieces],
+        "lengths": [part.extents[2] for part in pieces],
+    }
+
+
+def _hull_file(spec: ObjectSpec) -> str:
+    """The hull part of a shape as a file, centred, and smaller by the margin that Bullet adds around it."""
+    path = scratch_folder() / f"{spec.kind}_{spec.size}.obj"
+    if not path.exists():
+        part = next(part for part in shapes.parts(spec.kind, spec.size) if part.kind is PartKind.HULL)
+        vertices = part.vertices - np.array(part.offset)
+        path.write_text(obj_text(vertices * (1 - 2 * _HULL_MARGIN / np.array(part.extents))))
+    return str(path)
 
 
 def _soften(colour: tuple[float, float, float, float]) -> tuple[float, float, float, float]:

@@ -7,19 +7,16 @@ collision meshes stay those of the URDF, so the motion is bit-identical.
 
 from __future__ import annotations
 
-import atexit
 import functools
 import math
 import re
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pybullet_data
 
-from envs.tabletop.shapes import hull_faces
+from envs.tabletop.meshes import obj_text, scratch_folder
 
 _DIRECTIONS = 40
 _LIGHT, _DARK, _PAD = "0.93 0.93 0.95 1", "0.25 0.27 0.32 1", "0.36 0.38 0.44 1"
@@ -34,13 +31,12 @@ def stock_urdf() -> Path:
 @functools.cache
 def lowpoly_urdf() -> Path:
     """A copy of the Panda's URDF with generated visuals; written once per process, removed at its end."""
-    folder = Path(tempfile.mkdtemp(prefix="panda-lowpoly-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = scratch_folder()
     source = stock_urdf()
     text = source.read_text()
     for mesh in sorted(set(re.findall(r"meshes/collision/(\w+)\.obj", text))):
         vertices = _read_vertices(source.parent / "meshes" / "collision" / f"{mesh}.obj")
-        (folder / f"{mesh}.obj").write_text(_obj(decimate(vertices)))
+        (folder / f"{mesh}.obj").write_text(obj_text(decimate(vertices)))
     text = text.replace("package://", f"{source.parent.as_posix()}/")
     text = re.sub(r"<visual>.*?</visual>", lambda match: _visual(match.group(0), folder), text, flags=re.DOTALL)
     path = folder / "panda.urdf"
@@ -77,12 +73,3 @@ def _visual(stock: str, folder: Path) -> str:
 def _read_vertices(path: Path) -> npt.NDArray[np.float64]:
     lines = path.read_text().splitlines()
     return np.array([[float(value) for value in line.split()[1:4]] for line in lines if line.startswith("v ")])
-
-
-def _obj(vertices: npt.NDArray[np.float64]) -> str:
-    points, indices, normals = hull_faces(vertices)
-    lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in points]
-    lines += [f"vn {x:.4f} {y:.4f} {z:.4f}" for x, y, z in normals]
-    corners = [f"{index + 1}//{index + 1}" for index in indices]
-    lines += [f"f {a} {b} {c}" for a, b, c in zip(corners[::3], corners[1::3], corners[2::3], strict=True)]
-    return "\n".join(lines) + "\n"

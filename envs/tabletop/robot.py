@@ -29,7 +29,8 @@ HOME_JOINTS: FloatArray = kinematics.inverse(
 )
 
 _ARM_FORCES = (87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0)  # N m, the effort limits of the URDF
-_FINGER_FORCE = 20.0  # N, its effort limit
+_FINGER_FORCE = 10.0  # N, half its effort limit; more drives the pads into objects of ten grams
+_FINGER_STIFFNESS, _FINGER_DAMPING = 1e5, 1e3  # of their contacts; the URDF's softer pads let small objects turn
 _FINGER_SPEED = 0.15  # m/s, below its limit of 0.2
 _POSITION_GAINS = (0.3,) * 7
 _VELOCITY_GAINS = (1.0,) * 7
@@ -48,7 +49,13 @@ class Panda:
         urdf = lowpoly_urdf() if visuals == "lowpoly" else stock_urdf()
         self.body: int = client.loadURDF(str(urdf), basePosition=BASE_POSITION, useFixedBase=True)
         for finger in FINGERS:
-            client.changeDynamics(self.body, finger, lateralFriction=FINGER_FRICTION)
+            client.changeDynamics(
+                self.body,
+                finger,
+                lateralFriction=FINGER_FRICTION,
+                contactStiffness=_FINGER_STIFFNESS,
+                contactDamping=_FINGER_DAMPING,
+            )
         self._couple_fingers()
         self.reset(np.stack([np.append(HOME_JOINTS, (GRIPPER_OPENING / 2,) * 2), np.zeros(9)], axis=1))
 

@@ -193,14 +193,13 @@ def parts(kind: Kind, size: Size) -> tuple[Part, ...]:
     """The convex parts that make up a shape, in a fixed order."""
     x, y, z = dimensions(kind, size)
     if kind in (Kind.CUBE, Kind.PLANK):
-        return (_box((x, y, z)),)
+        return (box((x, y, z)),)
     if kind is Kind.CYLINDER:
         return (_cylinder(x / 2, z),)
-    if kind is Kind.PYRAMID:
-        return (_hull([*_rectangle(x, y, -z / 2), *_rectangle(x, y, (_PLINTH - 0.5) * z), (0.0, 0.0, z / 2)]),)
-    if kind is Kind.WEDGE:
-        ridge = [(-x / 2, -y / 2, z / 2), (-x / 2, y / 2, z / 2)]
-        return (_hull([*_rectangle(x, y, -z / 2), *_rectangle(x, y, (_PLINTH - 0.5) * z), *ridge]),)
+    if kind in SLOPED:
+        plinth = box((x, y, _PLINTH * z), (0.0, 0.0, (_PLINTH - 1) * z / 2))
+        ridge = [(0.0, 0.0, z / 2)] if kind is Kind.PYRAMID else [(-x / 2, -y / 2, z / 2), (-x / 2, y / 2, z / 2)]
+        return plinth, _hull([*_rectangle(x, y, (_PLINTH - 0.5) * z), *ridge])
     if kind is Kind.BOWL:
         return _bowl(x / 2, z)
     return _open_box(x, y, z)
@@ -212,29 +211,12 @@ def outline(kind: Kind, size: Size) -> npt.NDArray[np.float64]:
     return np.concatenate([part.vertices for part in parts(kind, size)])
 
 
-def hull_faces(vertices: npt.NDArray[np.float64]) -> tuple[list[Vector], list[int], list[Vector]]:
-    """The convex hull as separate flat-shaded triangles: vertices, indices, one normal per vertex."""
-    from scipy.spatial import ConvexHull
-
-    hull = ConvexHull(vertices)
-    points: list[Vector] = []
-    normals: list[Vector] = []
-    for simplex, equation in zip(hull.simplices, hull.equations, strict=True):
-        normal = equation[:3]
-        a, b, c = vertices[simplex]
-        if np.dot(np.cross(b - a, c - a), normal) < 0:
-            b, c = c, b
-        for corner in (a, b, c):
-            points.append((float(corner[0]), float(corner[1]), float(corner[2])))
-            normals.append((float(normal[0]), float(normal[1]), float(normal[2])))
-    return points, list(range(len(points))), normals
-
-
 def _rectangle(x: float, y: float, z: float) -> list[Vector]:
     return [(sx * x / 2, sy * y / 2, z) for sx in (-1, 1) for sy in (-1, 1)]
 
 
-def _box(extents: Vector, offset: Vector = (0.0, 0.0, 0.0), rpy: Vector = (0.0, 0.0, 0.0)) -> Part:
+def box(extents: Vector, offset: Vector = (0.0, 0.0, 0.0), rpy: Vector = (0.0, 0.0, 0.0)) -> Part:
+    """A box of full sizes ``extents`` somewhere in a shape's frame."""
     x, y, z = extents
     corners = np.array([*_rectangle(x, y, -z / 2), *_rectangle(x, y, z / 2)])
     return Part(PartKind.BOX, extents, offset, rpy, corners @ rotation(rpy).T + np.array(offset))
@@ -250,15 +232,16 @@ def _cylinder(radius: float, height: float, offset: Vector = (0.0, 0.0, 0.0)) ->
 
 def _hull(corners: list[Vector]) -> Part:
     vertices = np.array(corners)
-    x, y, z = np.ptp(vertices, axis=0)
-    return Part(PartKind.HULL, (float(x), float(y), float(z)), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), vertices)
+    x, y, z = np.ptp(vertices, axis=0).tolist()
+    centre_x, centre_y, centre_z = ((vertices.min(axis=0) + vertices.max(axis=0)) / 2).tolist()
+    return Part(PartKind.HULL, (x, y, z), (centre_x, centre_y, centre_z), (0.0, 0.0, 0.0), vertices)
 
 
 def _open_box(x: float, y: float, z: float) -> tuple[Part, ...]:
-    floor = _box((x, y, _WALL), (0.0, 0.0, (_WALL - z) / 2))
+    floor = box((x, y, _WALL), (0.0, 0.0, (_WALL - z) / 2))
     height, lift = z - _WALL, _WALL / 2
-    walls_x = [_box((_WALL, y, height), (side * (x - _WALL) / 2, 0.0, lift)) for side in (-1, 1)]
-    walls_y = [_box((x - 2 * _WALL, _WALL, height), (0.0, side * (y - _WALL) / 2, lift)) for side in (-1, 1)]
+    walls_x = [box((_WALL, y, height), (side * (x - _WALL) / 2, 0.0, lift)) for side in (-1, 1)]
+    walls_y = [box((x - 2 * _WALL, _WALL, height), (0.0, side * (y - _WALL) / 2, lift)) for side in (-1, 1)]
     return (floor, *walls_x, *walls_y)
 
 
@@ -274,7 +257,7 @@ def _bowl(radius: float, height: float) -> tuple[Part, ...]:
         angle = 2 * math.pi * side / _BOWL_SIDES
         width = 2 * radius * math.tan(math.pi / _BOWL_SIDES)
         offset = (middle * math.cos(angle), middle * math.sin(angle), _WALL / 2)
-        staves.append(_box((_WALL, width, slant), offset, (0.0, lean, angle)))
+        staves.append(box((_WALL, width, slant), offset, (0.0, lean, angle)))
     return (_cylinder(foot, _WALL, (0.0, 0.0, (_WALL - height) / 2)), *staves)
 
 

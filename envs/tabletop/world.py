@@ -144,12 +144,15 @@ class TabletopWorld:
     def rebase(self) -> None:
         """Make the present the keyframe, by rebuilding the world from it.
 
-        It keeps poses and velocities and forgets contact caches, so call it only at moments that are part of the
-        episode's definition: a world that was rebased and one that was not differ in the last bits afterwards.
+        It keeps poses and velocities and forgets contact caches; if all objects rest, what speed is left of them is
+        dropped and they fall asleep. So call it only at moments that are part of the episode's definition: a world
+        that was rebased and one that was not differ in the last bits afterwards.
         """
-        self._build(
-            Keyframe(self.scene, self._body_states(), self.robot.joints(), self._command, self._steps, self.resting()),
-        )
+        asleep = self.resting()
+        states = self._body_states()
+        if asleep:
+            states[:, 7:] = 0.0
+        self._build(Keyframe(self.scene, states, self.robot.joints(), self._command, self._steps, asleep))
 
     def digest(self) -> str:
         """SHA-256 of all poses, velocities and joints: equal digests mean bit-identical worlds."""
