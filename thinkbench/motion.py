@@ -121,18 +121,19 @@ def _reaches(domain: Domain, state: SymbolicState, goal: Goal, limit: int) -> bo
 def _placement(state: WorldState, domain: Domain, goal: Goal, move: Move) -> Placement:
     x, y, _ = state.objects[move.item].position
     yaw = grasp_yaw(state, move.item)
-    end, place_room = _destination(state, domain, goal, move)
-    pick_room = float(_room_for_arm(state, move.item, np.array([[x, y]]), _grasp_point(state, move.item), yaw=yaw)[0])
-    room = min(pick_room, place_room, _room_for_fingers(state, move.item, yaw))
-    return Placement(move, (x, y), end, -yaw, room)
+    quarters = round(yaw / (math.pi / 2))
+    turn = quarters * math.pi / 2 - yaw
+    pick_room = _room_for_arm(state, move.item, np.array([[x, y]]), _grasp_point(state, move.item), yaw=yaw)
+    end, place_room = _destination(state, domain, goal, move, along_x=quarters != 0)
+    room = min(float(pick_room[0]), place_room, _room_for_fingers(state, move.item, yaw))
+    return Placement(move, (x, y), end, turn, room)
 
 
 def grasp_yaw(state: WorldState, name: str) -> float:
     """Yaw at which the pick-and-place skill takes hold of an object, in (-pi/2, pi/2] radians.
 
     The gripper lines up with the object's sides (a cylinder's eighth turns), where the fingers have most room; with
-    enough room in several directions it turns as little as it can. Turning the object by the opposite angle lines it
-    up with the table and makes the gripper close along ``y``.
+    enough room in several directions it turns as little as it can.
     """
     matrix = rotation_matrix(state.objects[name].orientation)
     axis = next(axis for axis in matrix.T if math.hypot(axis[0], axis[1]) > 0.5)
@@ -165,10 +166,13 @@ def _room_for_fingers(state: WorldState, name: str, yaw: float) -> float:
 # ------------------------------------------------------------------------------------------ destinations
 
 
-def _destination(state: WorldState, domain: Domain, goal: Goal, move: Move) -> tuple[tuple[float, float], float]:
-    """Where to put the object's centre, and how much room there is."""
+def _destination(
+    state: WorldState, domain: Domain, goal: Goal, move: Move, along_x: bool
+) -> tuple[tuple[float, float], float]:
+    """Where to put the object's centre, and how much room there is; ``along_x`` is where the fingers let go."""
+    yaw = math.pi / 2 if along_x else 0.0
     if move.destination == TABLE:
-        return free_spot(state, goal, move.item)
+        return free_spot(state, goal, move.item, yaw)
     if move.destination in domain.containers:
         points = _container_points(state, move)
     elif move.destination in domain.zones:
@@ -177,12 +181,13 @@ def _destination(state: WorldState, domain: Domain, goal: Goal, move: Move) -> t
         x, y, _ = state.objects[move.destination].position
         points = np.array([[x, y]])
         height = float(world_points(state, move.destination)[:, 2].max()) + GRASP_HEIGHT
-        return (x, y), float(_room_for_arm(state, move.item, points, height, ignore=move.destination)[0])
+        return (x, y), float(_room_for_arm(state, move.item, points, height, yaw=yaw, ignore=move.destination)[0])
     spec = spec_of(state, move.item)
     half = max(dimensions(spec.kind, spec.size)[:2]) / 2
     free = _distances(state, points, move.item, move.destination) - half - SIDE_GAP / 2
-    room = np.minimum(free, _room_for_arm(state, move.item, points, GRASP_HEIGHT, ignore=move.destination))
-    return _choose(points, room)
+    room = np.minimum(free, _room_for_arm(state, move.item, points, GRASP_HEIGHT, yaw=yaw, ignore=move.destination))
+    end, best = _choose(points, room)
+    return end, min(best, -FINGER_GAP) if along_x else best  # slots have room for fingers along y only
 
 
 def _container_points(state: WorldState, move: Move) -> Points:
@@ -211,11 +216,12 @@ def _slots(lengths: tuple[float, float], counts: tuple[int, int]) -> Points:
     return np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-def free_spot(state: WorldState, goal: Goal, item: str) -> tuple[tuple[float, float], float]:
+def free_spot(state: WorldState, goal: Goal, item: str, yaw: float = 0.0) -> tuple[tuple[float, float], float]:
     """The nearest place on the table where ``item`` can be put down with comfortable room, and how much room that is.
 
     It keeps clear of zones, of everything that stands there, of the way of the gripper's body to tall piles, and of
-    where the goal wants a tower to grow. Without such a place, the one with the most room is returned.
+    where the goal wants a tower to grow. Without such a place, the one with the most room is returned. ``yaw`` is the
+    gripper's turn when it lets go.
     """
     spec = spec_of(state, item)
     margin = radius(spec.kind, spec.size)
@@ -225,7 +231,7 @@ def free_spot(state: WorldState, goal: Goal, item: str) -> tuple[tuple[float, fl
     points = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
     room = np.minimum(
         _distances(state, points, item) - margin - FINGER_GAP,
-        _room_for_arm(state, item, points, GRASP_HEIGHT, tall=_bases(goal)),
+        _room_for_arm(state, item, points, GRASP_HEIGHT, yaw=yaw, tall=_bases(goal)),
     )
     for zone in state.scene.zones:
         room = np.minimum(room, _outside(points, zone.centre, zone.half_extents) - margin - _ZONE_GAP)
