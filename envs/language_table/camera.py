@@ -19,11 +19,11 @@ from envs.language_table import geometry
 @functools.cache
 def camera() -> Camera:
     """The camera with 320x180 pixels."""
-    rotation = np.float32(pybullet.getMatrixFromQuaternion(pybullet.getQuaternionFromEuler(geometry.CAMERA_EULER)))
-    rotation = rotation.reshape(3, 3)
     # float32 on purpose: the matrices are then the public simulator's to the last bit.
-    forward = rotation @ np.float32([0, 0, 1])
-    up = rotation @ np.float32([0, -1, 0])
+    quaternion = pybullet.getQuaternionFromEuler(geometry.CAMERA_EULER)
+    rotation = np.array(pybullet.getMatrixFromQuaternion(quaternion), np.float32).reshape(3, 3)
+    forward = rotation @ np.array([0, 0, 1], np.float32)
+    up = rotation @ np.array([0, -1, 0], np.float32)
     view = pybullet.computeViewMatrix(geometry.CAMERA_POSITION, geometry.CAMERA_POSITION + forward, up)
     fov = 180 * np.arctan(geometry.IMAGE_HEIGHT / 2 / geometry.FOCAL_LENGTH) * 2 / math.pi
     aspect = geometry.IMAGE_WIDTH / geometry.IMAGE_HEIGHT
