@@ -1,0 +1,215 @@
+"""ThinkBench as a benchmark of the harness: protocol, episodes and tables."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from typing import ClassVar, Literal, get_args
+
+import pandas as pd
+
+from envs.bullet import Renderer
+from envs.tabletop.actions import Control
+from envs.tabletop.cameras import CAMERAS
+from envs.tabletop.robot import Visuals
+from envs.tabletop.world import CONTROL_HZ
+from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, MeanCell, RateCell, Table
+from thinkbench.env import ThinkBenchEnv
+from thinkbench.generator import GENERATOR_VERSION, Wording, generate
+from thinkbench.specs import NAME, to_spec
+from thinkbench.templates import Template, load_templates
+
+ObservationKey = Literal["rgb_static", "rgb_gripper", "robot_obs"]
+
+
+@dataclass(frozen=True)
+class ThinkBenchProtocol:
+    """Everything that a ThinkBench number depends on.
+
+    Attributes:
+        name: Name of the protocol.
+        version: Raised whenever numbers of the old and the new version cannot be compared.
+        benchmark: ``thinkbench``.
+        control: ``skill`` (one pick-and-place or push per action) or ``delta`` (20 Hz relative Cartesian control).
+        observations: What agents may observe.
+        image_size: Side of the square pictures in pixels.
+        visuals: ``lowpoly`` or ``stock`` looks of the arm; the motion is the same.
+        renderer: ``tiny``, ``egl`` or ``auto``.
+        step_factor: An episode has ``step_factor * horizon + step_slack`` actions.
+        step_slack: See ``step_factor``.
+        settle_seconds: Simulated seconds for which the goal must last.
+        families: Template families.
+        horizons: Lengths of the shortest plans.
+        episodes_per_template: Episodes of each template.
+        suite_seed: What the episodes are drawn from.
+        wording: ``standard`` or ``held_out`` paraphrases; the scenes are the same.
+
+    Raises:
+        ValueError: A value is impossible.
+    """
+
+    name: str
+    version: int
+    benchmark: str
+    control: Control
+    observations: tuple[ObservationKey, ...]
+    image_size: int
+    visuals: Visuals
+    renderer: Renderer
+    step_factor: int
+    step_slack: int
+    settle_seconds: float
+    families: tuple[str, ...]
+    horizons: tuple[int, ...]
+    episodes_per_template: int
+    suite_seed: int
+    wording: Wording
+
+    def __post_init__(self) -> None:
+        choices: dict[str, tuple[str, ...]] = {
+            "benchmark": (NAME,),
+            "control": get_args(Control),
+            "visuals": get_args(Visuals),
+            "renderer": get_args(Renderer),
+            "wording": get_args(Wording),
+        }
+        for key, allowed in choices.items():
+            if getattr(self, key) not in allowed:
+                raise ValueError(f"protocol.{key}={getattr(self, key)!r}: choose one of {', '.join(allowed)}")
+        templates = load_templates().values()
+        members: dict[str, Sequence[object]] = {
+            "observations": get_args(ObservationKey),
+            "families": sorted({template.family for template in templates}),
+            "horizons": sorted({template.horizon for template in templates}),
+        }
+        for key, known in members.items():
+            values = tuple(getattr(self, key))
+            object.__setattr__(self, key, values)
+            wrong = [value for value in values if value not in known]
+            if wrong or not values or len(set(values)) < len(values):
+                raise ValueError(f"protocol.{key}={list(values)}: choose each once, from {', '.join(map(str, known))}")
+        least = {"image_size": 1, "step_factor": 1, "step_slack": 0, "settle_seconds": 0, "episodes_per_template": 1}
+        for key, minimum in least.items():
+            if getattr(self, key) < minimum:
+                raise ValueError(f"protocol.{key}={getattr(self, key)}: must be at least {minimum}")
+
+
+class ThinkBench(Benchmark):
+    """Tabletop tasks whose shortest solution takes a known number of moves."""
+
+    name: ClassVar[str] = NAME
+
+    def __init__(self, protocol: ThinkBenchProtocol) -> None:
+        self.protocol = protocol
+
+    @cached_property
+    def templates(self) -> Sequence[Template]:
+        """The protocol's templates, by family and horizon."""
+        wanted = (self.protocol.families, self.protocol.horizons)
+        return [t for t in load_templates().values() if t.family in wanted[0] and t.horizon in wanted[1]]
+
+    @cached_property
+    def _suite(self) -> Sequence[EpisodeSpec]:
+        protocol = self.protocol
+        return [
+            to_spec(
+                generate(template, index, protocol.suite_seed, protocol.wording),
+                protocol.step_factor,
+                protocol.step_slack,
+            )
+            for index in range(protocol.episodes_per_template)
+            for template in self.templates
+        ]
+
+    def episodes(self, limit: int | None = None) -> Sequence[EpisodeSpec]:
+        """Episodes in an order whose every prefix is balanced: one of each template, then the next of each, ...
+
+        Raises:
+            ValueError: ``limit`` is below 1.
+        """
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit={limit}: must be at least 1")
+        return self._suite[:limit]
+
+    def make_env(self, request: EnvRequest) -> ThinkBenchEnv:
+        """A fresh environment that computes only what is asked for.
+
+        Raises:
+            ValueError: An observation is asked for that the protocol does not allow.
+        """
+        protocol = self.protocol
+        keys = protocol.observations if request.observation_keys is None else request.observation_keys
+        refused = [key for key in keys if key not in protocol.observations]
+        if refused:
+            raise ValueError(
+                f"the agent asks for {refused[0]!r}, but protocol {protocol.name!r} offers "
+                f"{', '.join(protocol.observations)}: change the agent or override protocol.observations"
+            )
+        return ThinkBenchEnv(
+            control=protocol.control,
+            cameras=[camera for camera in CAMERAS if camera in protocol.observations],
+            image_size=protocol.image_size,
+            visuals=protocol.visuals,
+            renderer=protocol.renderer,
+            observation_keys=keys,
+            settle_seconds=protocol.settle_seconds,
+            render_mode="rgb_array" if request.video else None,
+        )
+
+    def control_hz(self) -> float | None:
+        """20 actions per second in delta control; skills take as long as they take."""
+        return float(CONTROL_HZ) if self.protocol.control == "delta" else None
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """Hash of all episodes, the generator's version and the physics engine."""
+        return {
+            "suite": suite_hash(self._suite),
+            "generator": str(GENERATOR_VERSION),
+            "pybullet": version("pybullet"),
+        }
+
+    def summarise(self, frame: pd.DataFrame) -> Sequence[Table]:
+        """Success by horizon with its average and progress, and the same by family."""
+        horizons = [h for h in sorted(self.protocol.horizons) if (frame["horizon"] == h).any()]
+        columns = (*(f"h{horizon}" for horizon in horizons), "average", "progress")
+        families = [family for family in sorted(self.protocol.families) if (frame["family"] == family).any()]
+        by_horizon = Table(
+            key="success_by_horizon",
+            title=f"Success by horizon ({self.protocol.name})",
+            columns=columns,
+            rows=(("success", _cells(frame, horizons)),),
+            one_line=True,
+        )
+        by_family = Table(
+            key="success_by_family",
+            title="Success by family",
+            columns=columns,
+            rows=tuple((family, _cells(frame[frame["family"] == family], horizons)) for family in families),
+        )
+        return (by_horizon, by_family)
+
+
+def _cells(frame: pd.DataFrame, horizons: Sequence[int]) -> tuple[RateCell | MeanCell, ...]:
+    """Success per horizon, success of all, and mean progress; episodes of one template are resampled together."""
+    ended = frame[frame["outcome"].isin(["success", "failure"])]
+    clusters = tuple(str(name) for name in ended["template"])
+    return (
+        *(_rate(frame[frame["horizon"] == horizon]) for horizon in horizons),
+        _rate(frame),
+        MeanCell(tuple(float(value) for value in ended["progress"]), clusters),
+    )
+
+
+def _rate(frame: pd.DataFrame) -> RateCell:
+    ended = frame[frame["outcome"].isin(["success", "failure"])]
+    return RateCell(int(ended["success"].sum()), len(ended), int((frame["outcome"] == "error").sum()))
+
+
+def suite_hash(specs: Sequence[EpisodeSpec]) -> str:
+    """SHA-256 of the episodes as canonical JSON, whatever their order."""
+    ordered = sorted((spec.to_dict() for spec in specs), key=lambda data: str(data["episode_id"]))
+    return hashlib.sha256(json.dumps(ordered, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
