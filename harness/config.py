@@ -254,7 +254,7 @@ def _forced(override: Override, value: str) -> str:
 def _check_key(override: Override) -> None:
     key = override.key_or_group
     if override.is_delete():
-        raise ConfigError(f"{override.input_line}: keys cannot be deleted; set {key}=null where that is allowed")
+        raise ConfigError(f"{override.input_line}: keys cannot be deleted; leave it away for the default")
     known = set(_dotted_keys(RunConfig)) | set(GROUPS)
     if key in known or key.split(".")[0] in OPEN_GROUPS or key.startswith("hydra."):
         return

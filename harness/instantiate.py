@@ -66,7 +66,8 @@ def checked_arguments(
     known = {name: p for name, p in parameters(target).items() if name not in given}
     unknown = [name for name in values if name not in known]
     if unknown:
-        raise ConfigError(f"unknown key {key}.{unknown[0]}{did_you_mean(unknown[0], known)}")
+        hint = did_you_mean(f"{key}.{unknown[0]}", [f"{key}.{name}" for name in known])
+        raise ConfigError(f"unknown key {key}.{unknown[0]}{hint or f'; {key} has no parameters'}")
     missing = [n for n, p in known.items() if p.default is p.empty and n not in values]
     if missing:
         raise ConfigError(f"{key}.{missing[0]} has no value; give one, for example {key}.{missing[0]}=...")

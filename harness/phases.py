@@ -24,15 +24,14 @@ _PHASES = {phase: number for number, phase in enumerate(Phase)}
 
 
 class PhaseError(Exception):
-    """Something raised during a phase; carries what the store keeps of it."""
+    """Something raised during a phase; carries what the store keeps of it, also from one process to another."""
 
-    def __init__(self, phase: Phase, cause: BaseException) -> None:
-        super().__init__(f"{phase}: {type(cause).__name__}: {cause}")
-        self.error = EpisodeError(
-            phase=phase,
-            message=f"{type(cause).__name__}: {cause}",
-            traceback="".join(traceback.format_exception(cause)),
-        )
+    def __init__(self, error: EpisodeError) -> None:
+        super().__init__(error)
+        self.error = error
+
+    def __str__(self) -> str:
+        return f"{self.error.phase}: {self.error.message}"
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,8 @@ class PhaseBoard:
         except PhaseError:
             raise
         except Exception as error:
-            raise PhaseError(phase, error) from error
+            trace = "".join(traceback.format_exception(error))
+            raise PhaseError(EpisodeError(phase, f"{type(error).__name__}: {error}", trace)) from error
         finally:
             self.enter(Phase.IDLE)
 

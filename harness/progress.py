@@ -156,7 +156,8 @@ class PlainDisplay:
         """See `Display`."""
         if result.error is not None:
             what = "error" if final else "error, will be retried"
-            self._console.print(f"{what} ({result.worker}): {result.error.phase}: {result.error.message}", markup=False)
+            line = f"{what} ({result.worker}): {result.error.phase}: {result.error.message}"
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def workers(self, statuses: Sequence[WorkerStatus]) -> None:  # noqa: ARG002 - a log needs no line per worker
         """See `Display`."""

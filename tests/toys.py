@@ -1,10 +1,10 @@
-"""A world without physics and agents without sense, to test the engine with: fast, exact, and able to fail on demand."""
+"""A world without physics and agents without sense: fast, exact, and able to fail on demand, to test the engine with."""
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
-import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -116,7 +116,7 @@ class ToyEnv(gymnasium.Env[dict[str, Any], Any]):
         if kind == "exit":
             os._exit(7)
         if kind == "segfault":
-            os.kill(os.getpid(), signal.SIGSEGV)
+            ctypes.string_at(0)
         if kind == "hang":
             while True:
                 time.sleep(0.01)
@@ -185,7 +185,7 @@ class Walker(SingleLaneAgent):
         memory.append(float(rng.uniform()))
         if self._mode == "none":
             return None  # type: ignore[return-value]
-        if self._mode == "nan":
+        if self._mode == "not_finite":
             return np.array([np.nan, 0.0])
         if self._mode == "shape":
             return np.zeros(3)

@@ -7,6 +7,7 @@ from a stream, so that it always knows what a lost worker held. Workers that die
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import queue
@@ -124,12 +125,14 @@ class RayExecutor:
         """See `harness.executors.base.Executor.run`."""
         started_here = self._connect()
         crew = _Crew(self._count, self._resources, self._deadlines, spec, scheduler)
-        try:
-            crew.work(should_stop, on_status)
-        finally:
-            crew.dismiss()
-            if started_here:
-                ray.shutdown()
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+            # Ray prints a paragraph to standard output for every dead worker; the scheduler records what matters of it
+            try:
+                crew.work(should_stop, on_status)
+            finally:
+                crew.dismiss()
+                if started_here:
+                    ray.shutdown()
 
     def _connect(self) -> bool:
         """Connect to Ray; whether it was started by us. Ray's own SIGTERM handler is put aside: ours must stay."""
@@ -153,7 +156,11 @@ class RayExecutor:
         finally:
             if signal.getsignal(signal.SIGTERM) is not handler:
                 signal.signal(signal.SIGTERM, handler)
-        self._check_resources()
+        try:
+            self._check_resources()
+        except WorkerStartError:
+            ray.shutdown()
+            raise
         return True
 
     def _check_resources(self) -> None:

@@ -1,0 +1,196 @@
+"""The command line is a contract."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.cli import main
+from harness.store import RunReader
+from tests.harness.toy_runs import ROOT, TOY, run_toy
+
+CONFIG_DIR = TOY[:2]
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "one"
+    assert run_toy(path, "protocol.stages=2") == 0
+    return path
+
+
+def test_run_prints_the_run_directory_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_toy(tmp_path / "here", "limit=1")
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "here")
+
+
+def test_without_a_run_dir_a_new_folder_below_runs_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["run", "-m", *TOY, "agent=walker,batch_walker", "seed=0,1", "limit=1"])
+    folders = capsys.readouterr().out.splitlines()
+    assert len(set(folders)) == 4
+    assert re.fullmatch(r"runs/\d{8}-\d{6}-toy-walker-s0", folders[0])
+    main(["list", "runs"])
+    listed = capsys.readouterr().out
+    assert all(folder in listed for folder in folders)
+    assert "completed" in listed
+
+
+def test_python_m_harness_and_the_script_are_the_same() -> None:
+    script = subprocess.run([Path(sys.executable).with_name("harness"), "--help"], capture_output=True, check=True)
+    module = subprocess.run([sys.executable, "-m", "harness", "--help"], capture_output=True, check=True, cwd=ROOT)
+    assert script.stdout == module.stdout
+
+
+@pytest.mark.parametrize(
+    "verb", ["run", "plan", "resume", "report", "list", "replay", "watch", "doctor", "export", "replay-golden"]
+)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert f"usage: harness {verb}" in text
+    assert max(map(len, text.splitlines())) < 120
+
+
+def test_plan_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        *TOY,
+        "agent=walker",
+        f"run_dir={tmp_path / 'x'}",
+        "limit=3",
+        "repeats=2",
+        "protocol.faults=['*:start:exit']",
+    ]
+    assert main(["plan", *words]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"# episodes +6\n", out)
+    assert "standard   no: protocol.faults: [] -> ['*:start:exit']; limit: the first 3 of 8 episodes" in out
+    assert not (tmp_path / "x").exists()
+
+
+def test_plan_estimates_from_earlier_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["plan", *TOY, "agent=walker"]) == 0
+    assert "none yet: no earlier run" in capsys.readouterr().out
+    main(["run", *TOY, "agent=walker", "limit=2"])
+    assert main(["plan", *TOY, "agent=walker"]) == 0
+    assert re.search(r"about \d+ s and [\d.]+ MiB, from 2 episodes of runs/", capsys.readouterr().out)
+
+
+def test_replay_asserts_the_same_outcome(run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = tmp_path / "replay.mp4"
+    assert main(["replay", str(run_dir), "toy-003", "--video", str(video)]) == 0
+    assert "identical to the recorded episode" in capsys.readouterr().out
+    assert video.stat().st_size > 500
+    assert main(["replay", str(run_dir), "toy-099"]) == 2
+    assert "episode 'toy-099' is not in this run; it has 8 episodes: toy-000" in capsys.readouterr().err
+
+
+def test_replay_notices_a_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import sqlite3
+    import zlib
+
+    run_toy(tmp_path, "limit=1")
+    with RunReader(tmp_path) as reader:
+        key = reader.plan()[0].key
+        actions = reader.actions(key).copy()
+    actions[0, 0] += 1e-12
+    db = sqlite3.connect(tmp_path / "run.sqlite")
+    db.execute("UPDATE attempts SET actions = ?", (zlib.compress(actions.tobytes()),))
+    db.commit()
+    db.close()
+    assert main(["replay", str(tmp_path), "toy-000"]) == 1
+    assert "DIFFERS final state" in capsys.readouterr().out
+
+
+def test_watch_reads_the_log(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", str(run_dir), "--once"]) == 0
+    out = capsys.readouterr().out
+    assert "8/8" in out
+    assert "completed" in out
+
+
+@pytest.mark.parametrize("kind", ["benchmarks", "agents", "protocols"])
+def test_list(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", kind, *CONFIG_DIR]) == 0
+    out = capsys.readouterr().out
+    assert {"benchmarks": "Points on lines.", "agents": "Pushes forward", "protocols": "toy@1"}[kind] in out
+    assert "not usable" not in out
+
+
+def test_export_holds_what_the_store_holds(run_dir: Path, tmp_path: Path) -> None:
+    assert main(["export", str(run_dir), "-o", str(tmp_path / "p")]) == 0
+    assert main(["export", str(run_dir), "--format", "jsonl", "-o", str(tmp_path / "j")]) == 0
+    with RunReader(run_dir) as reader:
+        for name, table in {
+            "attempts": reader.attempts(),
+            "stages": reader.stages(),
+            "events": reader.events(),
+        }.items():
+            pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "p" / f"{name}.parquet"), table)
+            lines = (tmp_path / "j" / f"{name}.jsonl").read_text().splitlines()
+            assert [set(json.loads(line)) for line in lines] == [set(table.columns)] * len(table)
+        assert len(pd.read_parquet(tmp_path / "p" / "episodes.parquet")) == 8
+        assert json.loads((tmp_path / "p" / "run.json").read_text())["run_key"] == reader.identity.run_key
+
+
+def test_provenance_is_kept(run_dir: Path) -> None:
+    with RunReader(run_dir) as reader:
+        (session,) = reader.sessions()
+    provenance = session["provenance"]
+    assert provenance["packages"]["pybullet"] == "3.2.7"
+    assert len(provenance["git"]["commit"]) == 40
+    assert {"python", "cpu", "cores", "memory_gib", "gpus", "executor", "command", "harness"} <= provenance.keys()
+
+
+def test_doctor_finds_this_machine_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "FAIL" not in out
+    for name in ("python", "disk", "ray", "pybullet", "gpu"):
+        assert name in out
+
+
+def test_no_run_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["report"], ["resume"], ["watch", "--once"], ["export"]):
+        assert main([*words, str(tmp_path)]) == 2
+        assert "holds no run" in capsys.readouterr().err
+
+
+def test_an_agent_of_the_users_own_runs_from_a_file_in_the_working_directory(tmp_path: Path) -> None:
+    (tmp_path / "my_module.py").write_text(
+        "import numpy as np\n"
+        "from harness.interfaces import SingleLaneAgent\n\n\n"
+        "class MyAgent(SingleLaneAgent):\n"
+        "    def __init__(self, push: float = 0.5):\n"
+        "        super().__init__()\n"
+        "        self.push = push\n\n"
+        "    def begin(self, view, observation):\n"
+        "        return None\n\n"
+        "    def decide(self, memory, view, observation, rng):\n"
+        "        return np.full(view.action_space.shape, self.push)\n"
+    )
+    words = ["agent=custom", "agent._target_=my_module.MyAgent", "agent.push=0.9", "executor=ray", "run_dir=mine"]
+    answer = subprocess.run(
+        [Path(sys.executable).with_name("harness"), "run", *TOY, *words],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines() == ["mine"]

@@ -1,0 +1,101 @@
+"""Bad input: each mistake is refused before anything starts, with the key and the remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.config import compose_runs, parse_video
+from harness.instantiate import ConfigError
+from tests.harness.toy_runs import ROOT, TOY, run_toy
+
+CONFIGS = ROOT / "tests" / "configs"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sede=1", "unknown key sede; did you mean 'seed'?"),
+        ("executor.wokers=2", "did you mean 'executor.workers'?"),
+        ("benchmark=toyy", "there is no such benchmark; did you mean 'toy'?"),
+        ("agent=walkr", "there is no such agent; did you mean 'walker'?"),
+        ("protocol=toi", "there is no such protocol; did you mean 'toy'?"),
+        ("protocol=toy@2", "this harness has toy@1"),
+        ("executor=rey", "did you mean 'ray'?"),
+        ("agent.gian=2", "unknown key agent.gian; did you mean 'agent.gain'?"),
+        ("agent.gain=abc", "agent.gain='abc' must be a number"),
+        ("agent.gain=true", "agent.gain=True must be a number"),
+        ("agent.checkpoint=no/such/file", "agent.checkpoint=no/such/file: no such file or folder"),
+        ("agent._target_=tests.toys.Walkr", "did you mean 'Walker'?"),
+        ("agent._target_=nosuchmodule.Agent", "cannot import 'nosuchmodule'"),
+        ("agent._target_=tests.toys.ToyEnv", "is not a class derived from harness.interfaces.Agent"),
+        ("seed=abc", "seed: Value 'abc'"),
+        ("seed=-1", "seed=-1 is too small"),
+        ("limit=0", "limit=0 is too small; it must be at least 1"),
+        ("repeats=0", "repeats=0 is too small"),
+        ("executor.workers=2", "executor=local has one worker; use executor=ray"),
+        ("executor.lanes=0", "executor.lanes=0 is too small"),
+        ("errors.threshold=2", "errors.threshold=2.0 must be a share between 0 and 1"),
+        ("deadlines.step=0", "deadlines.step must be a positive number of seconds"),
+        ("video=some", "is not one of none, all, failures, first:N"),
+        ("protocol.episodes=0", "episodes=0 is too small; give at least 1"),
+        ("protocol.episode=3", "unknown key protocol.episode; did you mean 'protocol.episodes'?"),
+        ("protocol.faults=abc", "must be a list"),
+        ("agent=walker,batch_walker", "names several values; add -m"),
+        ("~seed", "keys cannot be deleted"),
+        ("+new=1", "unknown key new"),
+        ("agent.gain", "write key=value"),
+        ("protocol.benchmark=other", "is for benchmark=other, not toy"),
+    ],
+)
+def test_mistakes_are_named(override: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_dir = tmp_path / "run"
+    assert run_toy(run_dir, override) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") <= 2
+    assert not run_dir.exists()
+
+
+def test_an_agent_must_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", *TOY]) == 2
+    assert "no agent given; add agent=NAME with one of: " in capsys.readouterr().err
+
+
+def test_missing_config_dir(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--config-dir", "no/such/dir", "agent=walker"]) == 2
+    assert "no such folder" in capsys.readouterr().err
+
+
+def test_sweeps_are_the_product_of_their_values() -> None:
+    words = ["benchmark=toy", "agent=walker,batch_walker", "seed=0,1,2"]
+    points = compose_runs(words, multirun=True, config_dir=CONFIGS)
+    assert [(p.config.agent["name"], p.config.seed) for p in points] == [
+        (agent, seed) for agent in ("walker", "batch_walker") for seed in range(3)
+    ]
+
+
+def test_protocol_overrides_are_deviations_and_their_names_may_carry_the_version() -> None:
+    words = ["benchmark=toy", "agent=walker", "protocol=toy@1", "protocol.max_steps=7"]
+    (composed,) = compose_runs(words, config_dir=CONFIGS)
+    assert composed.protocol_changes == ("protocol.max_steps: 6 -> 7",)
+    (standard,) = compose_runs(words[:3], config_dir=CONFIGS)
+    assert standard.protocol_changes == ()
+
+
+def test_parameters_that_the_file_does_not_list_can_be_set() -> None:
+    (composed,) = compose_runs(["benchmark=toy", "agent=walker", "agent.gain=0.25"], config_dir=CONFIGS)
+    assert composed.config.agent["gain"] == 0.25
+
+
+def test_video_modes() -> None:
+    assert [parse_video(v) for v in ("none", "all", "failures", "first:12")] == [
+        ("none", 0),
+        ("all", 0),
+        ("failures", 0),
+        ("first", 12),
+    ]
+    with pytest.raises(ConfigError, match="first:N"):
+        parse_video("first:0")

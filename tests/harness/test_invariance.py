@@ -1,0 +1,44 @@
+"""The same specs give the same results and action traces, however the work is spread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.harness.toy_runs import run_toy, traces
+
+
+@pytest.mark.parametrize("agent", ["walker", "batch_walker"])
+def test_lanes_and_workers_change_nothing(agent: str, tmp_path: Path) -> None:
+    shapes = {
+        "local1": [],
+        "local4": ["executor.lanes=4"],
+        "ray2x1": ["executor=ray", "executor.workers=2", "executor.cpus_per_worker=0.5"],
+        "ray2x4": ["executor=ray", "executor.workers=2", "executor.lanes=4", "executor.cpus_per_worker=0.5"],
+    }
+    found = {}
+    for name, overrides in shapes.items():
+        assert run_toy(tmp_path / name, "protocol.stages=2", "seed=7", *overrides, agent=agent) == 0
+        found[name] = traces(tmp_path / name)
+    reference = found.pop("local1")
+    assert len(reference) == 8
+    for name, other in found.items():
+        assert other == reference, name
+
+
+def test_the_order_of_episodes_changes_nothing(tmp_path: Path) -> None:
+    run_toy(tmp_path / "all", "seed=3")
+    run_toy(tmp_path / "prefix", "seed=3", "limit=3")
+    whole = traces(tmp_path / "all")
+    prefix = traces(tmp_path / "prefix")
+    assert len(prefix) == 3
+    assert all(whole[key] == trace for key, trace in prefix.items())
+
+
+def test_seeds_and_repeats_change_the_draws(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        run_toy(tmp_path / str(seed), f"seed={seed}", "repeats=2", "limit=2")
+    found = {**traces(tmp_path / "0"), **traces(tmp_path / "1")}
+    assert len(found) == 8
+    assert len({actions for *_, actions in found.values()}) == 8

@@ -1,0 +1,97 @@
+"""Reports: right numbers, one denominator, errors beside them, nothing mixed that must not be."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.interfaces import MeanCell, RateCell
+from harness.statistics import wilson
+from results.render import cell_text
+from results.report import CellValue, build_report, work_out
+from tests.harness.toy_runs import run_toy
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    fault = "protocol.faults=['toy-002:step:raise']"
+    assert run_toy(folder / "plain") == 0
+    assert run_toy(folder / "other", agent="batch_walker") == 0
+    assert run_toy(folder / "errors", fault, "errors.attempts=2") == 4
+    return {path.name: path for path in folder.iterdir()}
+
+
+def test_cells() -> None:
+    rate = work_out(RateCell(57, 60, errors=2))
+    assert (rate.value, rate.interval) == (0.95, wilson(57, 60))
+    assert cell_text(rate) == "95.0% [86.3, 98.3] (57/60, 2 errors)"
+    assert cell_text(work_out(RateCell(0, 0, errors=3))) == "- (3 errors)"
+    assert cell_text(work_out(MeanCell((1.0, 2.0, 3.0)))).startswith("2.00 [1.")
+    assert cell_text(work_out(MeanCell((1.0, 2.0), ("a", "a")))) == "1.50 (2)"
+    assert cell_text(work_out(MeanCell(()))) == "-"
+    assert cell_text(CellValue("text", "n/a")) == "n/a"
+
+
+def test_markdown_says_what_was_measured(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(runs["errors"])]) == 0
+    text = capsys.readouterr().out
+    assert "100.0% [64.6, 100.0] (7/7, 1 errors)" in text
+    assert "87.5% to 100.0%" in text, "the bounds count the error as a failure and as a success"
+    assert "had errors in: step 1" in text
+    assert "is non-standard: protocol.faults: [] -> ['toy-002:step:raise']" in text
+    assert "walker† (seed 0)" in text
+
+
+def test_all_cells_of_a_row_share_one_denominator(runs: dict[str, Path]) -> None:
+    report = build_report([runs["errors"]])
+    ((_, cells),) = next(table for table in report.tables if table.key == "overall").rows
+    assert [cell.count for cell in cells] == [7, 7]
+    assert report.runs[0].retried == 1
+
+
+def test_agents_share_a_table_only_under_the_same_protocol(runs: dict[str, Path]) -> None:
+    report = build_report([runs["plain"], runs["other"], runs["errors"]])
+    overall = [[name for name, _ in table.rows] for table in report.tables if table.key == "overall"]
+    assert overall == [["walker (seed 0)", "batch_walker (seed 0)"], ["walker† (seed 0)"]]
+
+
+def test_json_and_csv_hold_the_same_numbers(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    words = [str(runs["plain"]), str(runs["errors"])]
+    assert main(["report", *words, "--format", "json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert main(["report", *words, "--format", "csv"]) == 0
+    lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    from_json = [
+        (table["key"], row["name"], column, cell["value"], cell.get("low"))
+        for table in data["tables"]
+        for row in table["rows"]
+        for column, cell in row["cells"].items()
+    ]
+    from_csv = [
+        (line["table"], line["row"], line["column"], float(line["value"]), float(line["low"]) if line["low"] else None)
+        for line in lines
+    ]
+    assert from_csv == from_json
+    assert data["runs"][1]["bounds"] == [0.875, 1.0]
+    assert not any(isinstance(value, float) and math.isnan(value) for *_, value, _ in from_json)
+
+
+def test_an_unfinished_run_shows_what_is_missing(tmp_path: Path) -> None:
+    import sqlite3
+
+    run_toy(tmp_path, "limit=4")
+    db = sqlite3.connect(tmp_path / "run.sqlite")
+    for table in ("events", "stages", "attempts"):
+        db.execute(f"DELETE FROM {table} WHERE key = (SELECT key FROM episodes WHERE ordinal = 3)")
+    db.commit()
+    db.close()
+    (summary,) = build_report([tmp_path]).runs
+    assert (summary.planned, summary.valid, summary.missing) == (4, 3, 1)
+    assert summary.bounds == (0.75, 1.0)
