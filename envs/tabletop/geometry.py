@@ -22,8 +22,9 @@ SNAP_RADIUS = 0.02
 _TIP_BELOW_TOOL = 0.0072  # metres by which the finger tips reach below the tool frame
 _GRASP_HEIGHT = 0.010  # least height of the tool above the object's lowest point
 _FINGER_HALF_BREADTH = 0.0105
-_FINGER_THICKNESS = 0.018
-_OPENING_MARGIN = 0.016  # metres that the gripper opens wider than the object
+_FINGER_THICKNESS = 0.02
+_OPENING_MARGINS = (0.02, 0.014, 0.008, 0.005)  # metres that the gripper opens wider than the object; the widest that has room
+_ENOUGH_ROOM = 0.002
 _AXIS_SAMPLES = (-1.0, 0.0, 1.0)
 
 
@@ -93,6 +94,20 @@ def plan_grasp(world: TabletopWorld, spec: ObjectSpec) -> Grasp | None:
     return max(grasps, key=lambda grasp: (round(min(grasp.room, 0.02), 3), -round(grasp.opening, 4), -abs(grasp.yaw)))
 
 
+def release_opening(world: TabletopWorld, spec: ObjectSpec, tool: FloatArray, yaw: float, width: float) -> float:
+    """How wide to open to let go of a held object without knocking over its neighbours, metres.
+
+    Args:
+        world: The world.
+        spec: The held object.
+        tool: Tool position ``(3,)``.
+        yaw: The vertical gripper's turn.
+        width: The gripper's present opening.
+    """
+    obstacles = _obstacles(world, spec, above=float(tool[2]) - _TIP_BELOW_TOOL + 0.002)
+    return _widest_opening(tool[:2], yaw, width, obstacles)[0]
+
+
 def footprint_distance(footprint: FloatArray, points: FloatArray) -> FloatArray:
     """Signed distance of points ``(M, 2)`` from the convex hull of ``(N, 2)``; a lower bound outside, ``(M,)``."""
     equations = ConvexHull(footprint).equations
@@ -153,18 +168,32 @@ def _grasp_along(
         return None
     along = footprint @ across
     centre = closing * (spread.max() + spread.min()) / 2 + across * (along.max() + along.min()) / 2
-    opening = min(shapes.GRIPPER_OPENING, width + _OPENING_MARGIN)
-    reach = np.linspace(opening / 2, opening / 2 + _FINGER_THICKNESS, 3)
-    samples = np.array(
-        [
-            centre + side * distance * closing + breadth * _FINGER_HALF_BREADTH * across
-            for side in (-1, 1)
-            for distance in reach
-            for breadth in _AXIS_SAMPLES
-        ]
-    )
-    room = min((float(footprint_distance(obstacle, samples).min()) for obstacle in obstacles), default=1.0)
+    opening, room = _widest_opening(centre, yaw, width, obstacles)
     return Grasp(name, centre, height, yaw, opening, room)
+
+
+def _widest_opening(centre: FloatArray, yaw: float, width: float, obstacles: list[FloatArray]) -> tuple[float, float]:
+    """How wide to open around something of a width, and the room that the fingers have then, in metres."""
+    closing = np.array([-math.sin(yaw), math.cos(yaw)])
+    across = np.array([math.cos(yaw), math.sin(yaw)])
+    best = (0.0, -math.inf)
+    for margin in _OPENING_MARGINS:
+        opening = min(shapes.GRIPPER_OPENING, width + margin)
+        reach = np.linspace(opening / 2, opening / 2 + _FINGER_THICKNESS, 3)
+        samples = np.array(
+            [
+                centre + side * distance * closing + breadth * _FINGER_HALF_BREADTH * across
+                for side in (-1, 1)
+                for distance in reach
+                for breadth in _AXIS_SAMPLES
+            ]
+        )
+        room = min((float(footprint_distance(obstacle, samples).min()) for obstacle in obstacles), default=1.0)
+        if room > best[1]:
+            best = (opening, room)
+        if room >= _ENOUGH_ROOM:
+            break
+    return best
 
 
 def _obstacles(world: TabletopWorld, spec: ObjectSpec, above: float) -> list[FloatArray]:

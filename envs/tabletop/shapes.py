@@ -73,7 +73,7 @@ _DIMENSIONS: dict[Kind, dict[Size, Vector]] = {
         for kind in (Kind.CUBE, Kind.CYLINDER, Kind.PYRAMID, Kind.WEDGE)
     },
     Kind.PLANK: {Size.SMALL: (0.12, 0.03, 0.015), Size.MEDIUM: (0.16, 0.04, 0.016), Size.LARGE: (0.20, 0.05, 0.02)},
-    Kind.BOWL: {Size.SMALL: (0.11, 0.11, 0.035), Size.MEDIUM: (0.13, 0.13, 0.04), Size.LARGE: (0.15, 0.15, 0.045)},
+    Kind.BOWL: {Size.SMALL: (0.12, 0.12, 0.035), Size.MEDIUM: (0.14, 0.14, 0.04), Size.LARGE: (0.16, 0.16, 0.045)},
     Kind.TRAY: {Size.SMALL: (0.14, 0.10, 0.02), Size.MEDIUM: (0.18, 0.13, 0.02), Size.LARGE: (0.22, 0.16, 0.02)},
     Kind.BIN: {Size.SMALL: (0.11, 0.11, 0.05), Size.MEDIUM: (0.14, 0.14, 0.05), Size.LARGE: (0.17, 0.17, 0.05)},
 }
@@ -81,7 +81,7 @@ _DIMENSIONS: dict[Kind, dict[Size, Vector]] = {
 _WALL = 0.006  # thickness of the walls and floors of containers
 _PLINTH = 0.5  # share of a pyramid's or wedge's height that is upright, for the fingers to hold
 _BOWL_SIDES = 12
-_BOWL_FLOOR = 0.6  # radius of a bowl's flat floor over its rim's
+_BOWL_FLOOR = 0.75  # radius of a bowl's flat floor over its rim's
 _CYLINDER_SIDES = 24
 
 CONTAINERS = frozenset({Kind.BOWL, Kind.TRAY, Kind.BIN})

@@ -169,7 +169,7 @@ def _carry(world: TabletopWorld, name: str, end: FloatArray, turn: float) -> Non
         _descend(world, float(here[2]) - low + support - 0.003, 0.0, touching=name)
     width = world.robot.gripper_width()
     here, orientation = world.tool_target
-    release = min(shapes.GRIPPER_OPENING, width + 0.02)
+    release = geometry.release_opening(world, spec, here, math.atan2(orientation[1, 0], orientation[0, 0]), width)
     for _ in range(_OPEN_STEPS):
         world.step_control(here, orientation, release)
     _raise_to(world, min(float(here[2]) + 0.06, shapes.REACH_HEIGHT + 0.02), release, _APPROACH_SPEED)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from envs.bullet import BulletClient, Frame, Renderer, digest, require_finite
+from envs.bullet import BulletClient, Frame, Renderer, SimulationError, digest, require_finite
 from envs.tabletop import bodies, cameras, kinematics
 from envs.tabletop.robot import FINGERS, HOME_JOINTS, Panda, Visuals
 from envs.tabletop.scene import ObjectState, SceneSpec, WorldState
@@ -211,6 +211,8 @@ class TabletopWorld:
         self._steps += 1
         self._log.append(command)
         require_finite(self.client, self._names)
+        if not np.isfinite(self.robot.joints()).all():
+            raise SimulationError(f"The arm's joints are not finite after {self.time:.2f} s")
 
     # ----------------------------------------------------------------------------------------- truth
 
@@ -329,8 +331,8 @@ class TabletopWorld:
         self.objects = {spec.name: bodies.build_object(client, spec) for spec in keyframe.scene.objects}
         bodies.build_zones(client, keyframe.scene.zones)
         furniture = bodies.build_table(client)
-        self._names = {furniture: "table", self.robot.body: "robot"}
-        self._names.update({body: name for name, body in self.objects.items()})
+        self._names = {body: name for name, body in self.objects.items()}
+        self._names |= {furniture: "table", self.robot.body: "robot"}
         if keyframe.joints is not None:
             self.robot.reset(keyframe.joints)
         if keyframe.bodies is not None:
