@@ -112,10 +112,10 @@ class Lane:
         """Set up an episode; returns a result at once only if that failed."""
         episode = self._episode = _Episode(job)
         try:
+            before = time.perf_counter()
             if self._env is None:
                 with self._during(Phase.ENV_START):
                     self._env = self._make_env()
-            before = time.perf_counter()
             with self._during(Phase.RESET):
                 observation, info = self._env.reset(seed=job.spec.seed, options={"episode": job.spec})
             rendering = float(info.get("render_seconds", 0.0))
