@@ -30,7 +30,7 @@ SIDES = pytest.mark.parametrize(("beyond", "expected"), [(JUST_INSIDE, True), (J
 TOUCHING = {"a": ["b"], "b": ["a", "table"]}
 
 
-def pair(dx: float = 0.0, gap: float = 0.0, base: Kind = Kind.CUBE):  # noqa: ANN201
+def pair(dx: float = 0.0, gap: float = 0.0, base: Kind = Kind.CUBE):
     return world(thing("a", position=(dx, 0.0, 0.06 + gap)), thing("b", base), touching=TOUCHING)
 
 
@@ -74,7 +74,7 @@ def test_supports_is_transitive_and_clear_is_not() -> None:
     assert [p.clear(state, name) for name in "abc"] == [True, False, False]
 
 
-def contained(dx: float = 0.0, lift: float = 0.0, kind: Kind = Kind.BIN):  # noqa: ANN201
+def contained(dx: float = 0.0, lift: float = 0.0, kind: Kind = Kind.BIN):
     height = dimensions(kind, Size.MEDIUM)[2]
     item = thing("a", position=(dx, 0.0, 0.006 + 0.02 + lift))
     return world(item, thing("c", kind, (0.0, 0.0, height / 2)), touching={"a": ["c"], "c": ["a", "table"]})
@@ -202,7 +202,11 @@ def test_goal_needs_rest_and_release() -> None:
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["beneath", "a", "b"], "no predicate 'beneath'"), (["on", "a"], "takes 2 name"), (["clear", "a", "b"], "takes 1")],
+    [
+        (["beneath", "a", "b"], "no predicate 'beneath'"),
+        (["on", "a"], "takes 2 name"),
+        (["clear", "a", "b"], "takes 1"),
+    ],
 )
 def test_literals_are_checked(words: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -1,0 +1,187 @@
+"""Generated episodes: valid scenes, exact horizons, certificates that hold, the same in every process."""
+
+import functools
+import itertools
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from envs.tabletop.scene import Colour, SceneSpec, ZoneSpec
+from envs.tabletop.shapes import FINGER_GAP, WORKSPACE_X, WORKSPACE_Y, is_container
+from thinkbench.abstraction import abstract, domain_of, may_rest, zone_capacity
+from thinkbench.generator import Episode, generate
+from thinkbench.geometry import distance_to_polygon, footprint
+from thinkbench.ideal import carry_out, ideal_state
+from thinkbench.layout import zone_half_extents
+from thinkbench.literals import Literal
+from thinkbench.milestones import MilestoneTracker
+from thinkbench.motion import next_placement
+from thinkbench.predicates import evaluate, goal_holds
+from thinkbench.symbolic import satisfied, shortest_plan
+from thinkbench.templates import ZoneRole, load_templates
+
+from .worlds import changed, thing, world
+
+TEMPLATES = load_templates()
+
+
+@functools.cache
+def episode(name: str, index: int, seed: int = 0) -> Episode:
+    return generate(TEMPLATES[name], index, seed)
+
+
+episodes = st.builds(episode, st.sampled_from(sorted(TEMPLATES)), st.integers(0, 50), st.integers(0, 3))
+many = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@many
+@given(episodes)
+def test_scenes_are_valid(drawn: Episode) -> None:
+    state = ideal_state(drawn.scene)
+    outlines = {name: footprint(state, name) for name in state.objects}
+    for spec in drawn.scene.objects:
+        x, y = outlines[spec.name].T
+        assert WORKSPACE_X[0] - 1e-3 <= x.min() <= x.max() <= WORKSPACE_X[1] + 1e-3
+        assert WORKSPACE_Y[0] - 1e-3 <= y.min() <= y.max() <= WORKSPACE_Y[1] + 1e-3
+    specs = {spec.name: spec for spec in drawn.scene.objects}
+    zones = {zone.name for zone in drawn.scene.zones}
+    start = dict(zip(domain_of(drawn.scene, drawn.goal).movable, abstract_start(drawn), strict=True))
+    for one, two in itertools.combinations(drawn.scene.objects, 2):
+        if one.position[:2] == two.position[:2]:
+            continue  # one pile
+        gap = max(
+            float(distance_to_polygon(outlines[one.name], outlines[two.name]).min()),
+            float(distance_to_polygon(outlines[two.name], outlines[one.name]).min()),
+        )
+        shared_zone = start.get(one.name) in zones and start.get(one.name) == start.get(two.name)
+        assert gap > (0.01 if shared_zone or _above(start, zones, one.name, two.name) else FINGER_GAP), (one, two)
+    for item, base in start.items():
+        if base in specs and not is_container(specs[base].kind):
+            assert may_rest(specs[item], specs[base])
+
+
+def _above(start: dict[str, str], zones: set[str], *names: str) -> bool:
+    """Whether all of ``names`` belong to piles that stand in the same zone."""
+
+    def ground(name: str) -> str:
+        while name in start:
+            name = start[name]
+        return name
+
+    grounds = {ground(name) for name in names}
+    return len(grounds) == 1 and grounds <= zones
+
+
+def abstract_start(drawn: Episode) -> tuple[str, ...]:
+    return abstract(ideal_state(drawn.scene), domain_of(drawn.scene, drawn.goal))
+
+
+@many
+@given(episodes)
+def test_the_shortest_plan_is_as_long_as_the_horizon(drawn: Episode) -> None:
+    domain, state = domain_of(drawn.scene, drawn.goal), abstract_start(drawn)
+    assert len(shortest_plan(domain, state, drawn.goal)) == len(drawn.plan) == drawn.template.horizon
+    for move in drawn.plan:
+        state = domain.apply(state, move)
+    assert satisfied(domain, state, drawn.goal)
+
+
+@many
+@given(episodes)
+def test_the_plan_reaches_one_milestone_per_move_and_then_the_goal(drawn: Episode) -> None:
+    domain, state = domain_of(drawn.scene, drawn.goal), ideal_state(drawn.scene)
+    tracker = MilestoneTracker(drawn.milestones)
+    tracker.update(state)
+    assert tracker.progress == 0
+    for done, move in enumerate(drawn.plan):
+        assert not goal_holds(state, drawn.goal)
+        placement = next_placement(state, domain, drawn.goal)
+        assert placement is not None
+        assert placement.move == move
+        assert placement.room >= 0
+        assert tracker.first_missing == done
+        state = carry_out(state, placement)
+        tracker.update(state)
+        assert tracker.progress == pytest.approx((done + 1) / drawn.template.horizon)
+    assert goal_holds(state, drawn.goal)
+
+
+@many
+@given(episodes)
+def test_instructions_are_complete_and_unambiguous(drawn: Episode) -> None:
+    assert "{" not in drawn.instruction
+    looks = [(spec.kind, spec.colour, spec.size) for spec in drawn.scene.objects]
+    classes = {role.colour for role in drawn.template.objects.values()} - {None}
+    if not classes:
+        for spec in drawn.scene.objects:
+            if f"the {spec.colour} {spec.kind}" in drawn.instruction:
+                assert looks.count((spec.kind, spec.colour, spec.size)) == 1
+
+
+def test_wording_does_not_change_the_scene() -> None:
+    template = TEMPLATES["tower-h3"]
+    one, other = generate(template, 0, 0), generate(template, 0, 0, "held_out")
+    assert one.scene == other.scene
+    assert one.instruction != other.instruction
+
+
+def test_episodes_differ() -> None:
+    scenes = [episode("sort-h3", index).scene for index in range(8)] + [episode("sort-h3", 0, 1).scene]
+    assert all(one != two for one, two in itertools.combinations(scenes, 2))
+
+
+def test_every_paraphrase_is_used() -> None:
+    template = TEMPLATES["tower-h3"]
+    assert {episode("tower-h3", index).paraphrase for index in range(40)} == set(range(len(template.paraphrases)))
+
+
+def test_other_processes_generate_the_same() -> None:
+    script = (
+        "from thinkbench.generator import generate; from thinkbench.templates import load_templates;"
+        "e = generate(load_templates()['unearth-h5'], 7, 3); print(e.meta(), e.instruction)"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }
+    here = episode("unearth-h5", 7, 3)
+    assert outputs == {f"{here.meta()} {here.instruction}\n"}
+
+
+def test_scenes_survive_json() -> None:
+    scene = episode("sort-h10", 0).scene
+    assert SceneSpec.from_dict(scene.to_dict()) == scene
+
+
+def test_impossible_templates_are_named() -> None:
+    template = replace(TEMPLATES["tower-h3"], horizon=4, name="tower-h4")
+    with pytest.raises(RuntimeError, match=r"template tower-h4, episode 0: none of 400 draws.*3 moves instead of 4"):
+        generate(template, 0, 0)
+
+
+@given(st.integers(1, 2), st.integers(1, 2), st.sampled_from([0.03, 0.04, 0.05]))
+def test_zones_hold_what_they_are_made_for_and_not_one_more(x: int, y: int, edge: float) -> None:
+    half = zone_half_extents(ZoneRole("A", (x, y)), edge)
+    assert zone_capacity(ZoneSpec("z", Colour.RED, (0.0, 0.0), half), edge) == x * y
+
+
+def test_what_leans_on_an_object_has_to_go_before_it_is_picked() -> None:
+    state = world(
+        thing("a", position=(0.035, 0.0, 0.05)),
+        thing("b"),
+        touching={"a": ["b", "table"], "b": ["a", "table"]},
+    )
+    domain = domain_of(state.scene, (Literal("on", ("a", "b")),))
+    state = changed(state, "a", tilt=0.5)
+    assert not evaluate(state, Literal("on", ("a", "b")))
+    assert domain.is_clear(abstract(state, domain), "b") is False
