@@ -1,4 +1,4 @@
-"""Run benchmarks and keep their numbers: ``python -m tests.benchmarks harness world -o results/reference/benchmarks``."""
+"""Run benchmarks and keep their numbers, for example ``python -m tests.benchmarks harness -o results/reference``."""
 
 from __future__ import annotations
 
