@@ -1,4 +1,4 @@
-"""A world without physics and agents without sense: fast, exact, and able to fail on demand, to test the engine with."""
+"""A world without physics and agents without sense: fast, exact, and able to fail on demand."""
 
 from __future__ import annotations
 
