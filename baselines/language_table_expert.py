@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.language_table import families, geometry
-from envs.language_table.routes import cost_to_go, crowding, next_point, straight_is_clear
+from envs.language_table.routes import cost_to_go, crowding, edge_crowding, next_point, straight_is_clear
 from envs.language_table.truth import BoardTruth
 from harness.interfaces import Action, Observation, TaskView
 
@@ -38,11 +38,21 @@ _LOST = 0.085
 """Farther than this from the block the rod has lost it."""
 _STUCK_STEPS = 14
 _STUCK_DISTANCE = 0.008
-_LATERAL_GAIN = 0.7
-_OFFSETS = tuple(math.radians(angle) for angle in (0, 20, -20, 40, -40, 60, -60))
+_APPROACH_STEPS = 25
+"""An approach that takes longer is given up for another direction."""
+_DETOUR_STEPS = 5
+"""Pushes in another direction than the goal's end after so many steps."""
+_SHORT_PUSH = 4
+"""A push that ends within so many steps was begun from a bad side."""
+_LATERAL_GAIN = 0.8
+_IN_LINE = 0.012
+"""Distance of the rod from the line through the block's centre at which a push slows down."""
+_OFFSETS = tuple(math.radians(angle) for angle in (0, 20, -20, 40, -40, 60, -60, 85, -85))
 _SEPARATE_ANGLES = tuple(np.linspace(0, 2 * math.pi, 24, endpoint=False))
-_EDGE = 0.02
-"""Blocks are not pushed nearer than this to the edge of the effector's range."""
+_EDGE_ZONE = 0.075
+"""Routes of blocks avoid the edges by about this much."""
+_EDGE = 0.05
+"""Blocks are not meant to get nearer than this to the edge of the effector's range."""
 
 
 @dataclass
@@ -55,6 +65,8 @@ class _Memory:
     direction: Vector | None = None
     goal_angle: float | None = None
     since_progress: int = 0
+    approach_steps: int = 0
+    push_steps: int = 0
     best: float = math.inf
     attempts: int = 0
     free_goal: Vector | None = None
@@ -173,49 +185,70 @@ class LanguageTableExpert:
             _start_over(memory)
         ahead = self._heading(truth, aim, position)
         self._watch_progress(truth, memory, aim, position)
-        if memory.pushing:
+        if memory.pushing and memory.direction is not None:
             to_block = position - tip
-            distance = float(np.linalg.norm(to_block))
-            if distance > _LOST or _angle_between(to_block, ahead) > _SLIPPED:
+            memory.push_steps += 1
+            if _angle_between(to_block, ahead) > _SLIPPED and memory.push_steps <= _DETOUR_STEPS:
+                # The free side was not right behind the block: push on as begun for a few centimetres.
+                ahead = memory.direction
+            lost = float(np.linalg.norm(to_block)) > _LOST or _angle_between(to_block, ahead) > _SLIPPED
+            if lost or self._goes_overboard(position, ahead):
+                memory.attempts += memory.push_steps < _SHORT_PUSH
                 _start_over(memory)
         if not memory.pushing:
             if memory.direction is None:
-                memory.direction = self._approach_direction(truth, aim, position, ahead, rng, memory.attempts)
+                memory.direction = self._approach_direction(truth, aim.block, ahead, rng if memory.attempts else None)
+            memory.approach_steps += 1
+            if memory.approach_steps > _APPROACH_STEPS:
+                memory.attempts += 1
+                _start_over(memory)
+                memory.direction = self._approach_direction(truth, aim.block, ahead, rng if memory.attempts else None)
             behind = position - _STANDOFF * memory.direction
             if float(np.linalg.norm(tip - behind)) > _ARRIVED and not _in_place(tip, position, memory.direction):
                 return self._travel(truth, behind)
             memory.pushing = True
         across = np.array([-ahead[1], ahead[0]])
         offset = float((tip - position) @ across)
-        return PUSH_SPEED * ahead - np.clip(_LATERAL_GAIN * offset, -0.015, 0.015) * across
+        # Off the line through the centre the block would turn and drift: get back in line before pushing on.
+        speed = PUSH_SPEED * min(1.0, max(0.2, 1.3 - abs(offset) / _IN_LINE))
+        shift: Vector = speed * ahead - np.clip(_LATERAL_GAIN * offset, -0.015, 0.015) * across
+        return shift
+
+    @staticmethod
+    def _goes_overboard(position: Vector, ahead: Vector) -> bool:
+        """Whether the block is near the edge and on its way out, where the rod could not fetch it back from."""
+        excess = position - _on_board(position, _EDGE / 2)
+        return bool(excess @ ahead > 0)
 
     def _heading(self, truth: BoardTruth, aim: _Aim, position: Vector) -> Vector:
         """Direction in which the block has to move now."""
         centres = [truth.position(name) for name in aim.obstacles]
-        waypoint = aim.goal
+        waypoint: Vector = aim.goal
         if not straight_is_clear(position, aim.goal, centres, _BLOCK_CLEARANCE * 0.85):
-            field = cost_to_go(aim.goal, 1 + _CROWDING_COST * crowding(centres, _BLOCK_CLEARANCE))
-            waypoint = next_point(field, position, 0.06)
+            # Near the edge the rod cannot get behind a block.
+            crowded = crowding(centres, _BLOCK_CLEARANCE) + edge_crowding(_EDGE_ZONE)
+            field = cost_to_go(aim.goal, 1 + _CROWDING_COST * crowded)
+            waypoint = np.asarray(next_point(field, position, 0.06), np.float64)
         way = waypoint - position
         length = float(np.linalg.norm(way))
-        return way / length if length > 1e-6 else np.array([1.0, 0.0])
+        ahead: Vector = way / max(length, 1e-9)
+        return ahead
 
-    def _approach_direction(
-        self,
-        truth: BoardTruth,
-        aim: _Aim,
-        position: Vector,
-        ahead: Vector,
-        rng: np.random.Generator,
-        attempts: int,
-    ) -> Vector:
-        """A push direction near ``ahead`` whose starting point is free and on the board."""
-        centres = [truth.position(name) for name in truth.on_table if name != aim.block]
+    @staticmethod
+    def _approach_direction(truth: BoardTruth, block: str, ahead: Vector, rng: np.random.Generator | None) -> Vector:
+        """A push direction near ``ahead`` whose starting point is free and on the board; ``rng`` adds variety."""
+        position = truth.position(block)
+        centres = [truth.position(name) for name in truth.on_table if name != block]
+
+        off_board = float(np.linalg.norm(position - _on_board(position)))
 
         def cost(offset: float) -> float:
             behind = position - _STANDOFF * _turned(ahead, offset)
-            noise = float(rng.uniform(0, 0.5)) if attempts else 0.0
-            return abs(offset) + 4 * _crowd(behind, centres, _ROD_CLEARANCE) + 10 * _outside(behind, 0.0) + noise
+            noise = float(rng.uniform(0, 0.5)) if rng is not None else 0.0
+            pushed = position + 0.05 * _turned(ahead, offset)
+            outward = 2 * (_outside(pushed) and float(np.linalg.norm(pushed - _on_board(pushed))) > off_board)
+            crowd = 4 * _crowd(behind, centres, _ROD_CLEARANCE)
+            return abs(offset) + crowd + 10 * _outside(behind, 0.0) + outward + noise
 
         return _turned(ahead, min(_OFFSETS, key=cost))
 
@@ -238,10 +271,10 @@ class LanguageTableExpert:
         """A step of the rod towards ``goal``, around the blocks."""
         tip, commanded = truth.tip(), truth.effector_target
         centres = [truth.position(name) for name in truth.on_table if name not in ignore]
-        waypoint = goal
+        waypoint: Vector = goal
         if not straight_is_clear(tip, goal, centres, _ROD_CLEARANCE * 0.95):
             field = cost_to_go(goal, 1 + _CROWDING_COST * crowding(centres, _ROD_CLEARANCE * 1.15))
-            waypoint = next_point(field, tip, TRAVEL_SPEED)
+            waypoint = np.asarray(next_point(field, tip, TRAVEL_SPEED), np.float64)
         way = waypoint - commanded
         length = float(np.linalg.norm(way))
         return way * min(1.0, TRAVEL_SPEED / max(length, 1e-9))
@@ -252,6 +285,8 @@ def _start_over(memory: _Memory) -> None:
     memory.direction = None
     memory.goal_angle = None
     memory.since_progress = 0
+    memory.approach_steps = 0
+    memory.push_steps = 0
     memory.best = math.inf
 
 

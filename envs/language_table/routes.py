@@ -40,6 +40,14 @@ def crowding(obstacles: Sequence[Point], clearance: float | Sequence[float]) -> 
     return depth
 
 
+def edge_crowding(margin: float) -> Field:
+    """How near each cell lies to the edge, from 0 (``margin`` metres away or more) to 1 (on it), ``(46, 61)``."""
+    x, y = _GRID[..., 0], _GRID[..., 1]
+    nearest = np.minimum.reduce([x - geometry.X_MIN, geometry.X_MAX - x, y - geometry.Y_MIN, geometry.Y_MAX - y])
+    depth: Field = np.clip(1 - nearest / margin, 0.0, 1.0)
+    return depth
+
+
 def cost_to_go(goal: Sequence[float] | Point, cost: Field) -> Field:
     """Cost of the cheapest way from every cell to ``goal``; moves go to the eight neighbours.
 
@@ -56,7 +64,7 @@ def cost_to_go(goal: Sequence[float] | Point, cost: Field) -> Field:
         padded = np.pad(field, 1, constant_values=np.inf)
         best = field
         for dx, dy in _MOVES:
-            there = padded[1 + dx : 1 + dx + field.shape[0], 1 + dy : 1 + dy + field.shape[1]]
+            there = np.roll(padded, (-dx, -dy), axis=(0, 1))[1:-1, 1:-1]
             best = np.minimum(best, there + cost * (CELL * float(np.hypot(dx, dy))))
         if np.array_equal(best, field):
             return field
