@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -11,6 +12,8 @@ from envs.tabletop.scene import Kind, ObjectSpec, Size, WorldState
 from envs.tabletop.shapes import dimensions, outline
 
 Points = npt.NDArray[np.float64]
+Vector = tuple[float, float, float]
+Quaternion = tuple[float, float, float, float]
 
 
 def spec_of(state: WorldState, name: str) -> ObjectSpec:
@@ -25,7 +28,7 @@ def spec_of(state: WorldState, name: str) -> ObjectSpec:
     raise KeyError(f"no object {name!r} in the scene; it has {', '.join(spec.name for spec in state.scene.objects)}")
 
 
-def rotation_matrix(orientation: tuple[float, float, float, float]) -> Points:
+def rotation_matrix(orientation: Quaternion) -> Points:
     """Rotation matrix ``(3, 3)`` of a unit quaternion ``xyzw``."""
     x, y, z, w = orientation
     return np.array(
@@ -38,10 +41,32 @@ def rotation_matrix(orientation: tuple[float, float, float, float]) -> Points:
 
 
 def world_points(state: WorldState, name: str) -> Points:
-    """Corner points of an object where it is now, ``(N, 3)``."""
+    """Corner points of an object where it is now, ``(N, 3)``; read-only."""
     spec, body = spec_of(state, name), state.objects[name]
-    points: Points = outline(spec.kind, spec.size) @ rotation_matrix(body.orientation).T + np.array(body.position)
+    return _world_points(spec.kind, spec.size, body.position, body.orientation)
+
+
+def footprint(state: WorldState, name: str) -> Points:
+    """The object's outline seen from above: corners of a convex polygon, anticlockwise, ``(M, 2)``; read-only."""
+    spec, body = spec_of(state, name), state.objects[name]
+    return _footprint(spec.kind, spec.size, body.position, body.orientation)
+
+
+# Most objects stay where they are while one moves, so most of these questions are asked again and again.
+
+
+@functools.lru_cache(maxsize=1024)
+def _world_points(kind: Kind, size: Size, position: Vector, orientation: Quaternion) -> Points:
+    points: Points = outline(kind, size) @ rotation_matrix(orientation).T + np.array(position)
+    points.setflags(write=False)
     return points
+
+
+@functools.lru_cache(maxsize=1024)
+def _footprint(kind: Kind, size: Size, position: Vector, orientation: Quaternion) -> Points:
+    corners = convex_hull(_world_points(kind, size, position, orientation)[:, :2])
+    corners.setflags(write=False)
+    return corners
 
 
 def tilt(state: WorldState, name: str) -> float:
@@ -50,7 +75,7 @@ def tilt(state: WorldState, name: str) -> float:
     return math.acos(min(1.0, max(-1.0, float(up))))
 
 
-def in_frame_of(state: WorldState, name: str, point: tuple[float, float, float]) -> Points:
+def in_frame_of(state: WorldState, name: str, point: Vector) -> Points:
     """``point`` in the frame of the object ``name``, ``(3,)``."""
     body = state.objects[name]
     local: Points = (np.array(point) - np.array(body.position)) @ rotation_matrix(body.orientation)
@@ -80,11 +105,6 @@ def convex_hull(points: Points) -> Points:
     if len(corners) < 3:
         raise ValueError("a footprint needs three points that are not on one line")
     return np.array(corners)
-
-
-def footprint(state: WorldState, name: str) -> Points:
-    """The object's outline seen from above: corners of a convex polygon, anticlockwise, ``(M, 2)``."""
-    return convex_hull(world_points(state, name)[:, :2])
 
 
 def rectangle(centre: tuple[float, float], half_extents: tuple[float, float], yaw: float = 0.0) -> Points:

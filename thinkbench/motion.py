@@ -24,7 +24,7 @@ from thinkbench.geometry import (
 )
 from thinkbench.literals import Goal
 from thinkbench.predicates import zone_of
-from thinkbench.symbolic import TABLE, Domain, Move, SymbolicState, shortest_plan
+from thinkbench.symbolic import TABLE, Domain, Move, SymbolicState, UnsolvableError, shortest_plan
 
 GRASP_HEIGHT = 0.02
 """Height above the table of the point between the finger pads when they hold something that stands there, metres."""
@@ -90,30 +90,24 @@ def next_placement(state: WorldState, domain: Domain, goal: Goal) -> Placement |
     plan = shortest_plan(domain, current, goal)
     if not plan:
         return None
-    moves = optimal_first_moves(domain, current, goal, len(plan))
+    wanted = {literal.args for literal in goal if literal.positive}
+    moves = [m for m in domain.moves(current) if m.destination == TABLE or (m.item, m.destination) in wanted]
     moves.sort(key=lambda move: -round(float(world_points(state, move.item)[:, 2].max()), 3))
     cramped = []
     for move in moves:
-        placement = _placement(state, domain, goal, move)
-        if placement.room >= 0:
-            return placement
-        cramped.append(placement)
+        if _reaches(domain, domain.apply(current, move), goal, len(plan) - 1):
+            placement = _placement(state, domain, goal, move)
+            if placement.room >= 0:
+                return placement
+            cramped.append(placement)
     return max(cramped, key=lambda placement: placement.room)
 
 
-def optimal_first_moves(domain: Domain, state: SymbolicState, goal: Goal, length: int) -> list[Move]:
-    """All moves to the table or to a wanted support after which ``length - 1`` more reach the goal."""
-    wanted = {literal.args for literal in goal if literal.positive}
-    candidates = [
-        move for move in domain.moves(state) if move.destination == TABLE or (move.item, move.destination) in wanted
-    ]
-    return [move for move in candidates if _reaches(domain, domain.apply(state, move), goal, length - 1)]
-
-
 def _reaches(domain: Domain, state: SymbolicState, goal: Goal, limit: int) -> bool:
+    """Whether ``limit`` moves are enough."""
     try:
         shortest_plan(domain, state, goal, limit)
-    except ValueError:
+    except UnsolvableError:
         return False
     return True
 
