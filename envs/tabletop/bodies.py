@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from envs.bullet import BulletClient
 from envs.tabletop import shapes
-from envs.tabletop.meshes import hull_faces, obj_text, scratch_folder
+from envs.tabletop.meshes import obj_text, scratch_folder
 from envs.tabletop.scene import ObjectSpec, SceneSpec, ZoneSpec
 from envs.tabletop.shapes import Part, PartKind, Vector
 
@@ -126,7 +127,7 @@ def _collision_shape(client: BulletClient, spec: ObjectSpec) -> int:
         client.createCollisionShapeArray(
             shapeTypes=[geometries[part.kind] for part in pieces],
             **_primitives(pieces),
-            fileNames=[_hull_file(spec) if part.kind is PartKind.HULL else "" for part in pieces],
+            fileNames=[_hull_file(spec, part) for part in pieces],
             meshScales=[(1.0, 1.0, 1.0)] * len(pieces),
             collisionFramePositions=[part.offset for part in pieces],
             collisionFrameOrientations=[client.getQuaternionFromEuler(part.rpy) for part in pieces],
@@ -135,13 +136,12 @@ def _collision_shape(client: BulletClient, spec: ObjectSpec) -> int:
 
 
 def _visual_shape(client: BulletClient, spec: ObjectSpec) -> int:
-    """Containers are drawn part by part, everything else as the one convex solid that it is."""
+    """Boxes and containers are drawn part by part, everything else as the one convex solid that it is."""
     colour = shapes.RGBA[spec.colour]
-    if spec.kind not in shapes.CONTAINERS:
-        points, indices, normals = hull_faces(shapes.outline(spec.kind, spec.size))
-        mesh = {"vertices": points, "indices": indices, "normals": normals}
-        return int(client.createVisualShape(client.GEOM_MESH, rgbaColor=colour, **mesh))
     pieces = shapes.parts(spec.kind, spec.size)
+    if spec.kind not in shapes.CONTAINERS and any(part.kind is not PartKind.BOX for part in pieces):
+        file = _mesh_file(f"{spec.kind}_{spec.size}", shapes.outline(spec.kind, spec.size))
+        return int(client.createVisualShape(client.GEOM_MESH, fileName=file, rgbaColor=colour))
     return int(
         client.createVisualShapeArray(
             shapeTypes=[client.GEOM_BOX if part.kind is PartKind.BOX else client.GEOM_CYLINDER for part in pieces],
@@ -161,13 +161,19 @@ def _primitives(pieces: Sequence[Part]) -> dict[str, Any]:
     }
 
 
-def _hull_file(spec: ObjectSpec) -> str:
-    """The hull part of a shape as a file, centred, and smaller by the margin that Bullet adds around it."""
-    path = scratch_folder() / f"{spec.kind}_{spec.size}.obj"
+def _hull_file(spec: ObjectSpec, part: Part) -> str:
+    """A hull part as a file, centred, and smaller by the margin that Bullet adds around it."""
+    if part.kind is not PartKind.HULL:
+        return ""
+    vertices = (part.vertices - np.array(part.offset)) * (1 - 2 * _HULL_MARGIN / np.array(part.extents))
+    return _mesh_file(f"{spec.kind}_{spec.size}_hull", vertices)
+
+
+def _mesh_file(name: str, vertices: npt.NDArray[np.float64]) -> str:
+    """A convex mesh as a file, written once per process: Bullet leaks the memory of meshes that are given as lists."""
+    path = scratch_folder() / f"{name}.obj"
     if not path.exists():
-        part = next(part for part in shapes.parts(spec.kind, spec.size) if part.kind is PartKind.HULL)
-        vertices = part.vertices - np.array(part.offset)
-        path.write_text(obj_text(vertices * (1 - 2 * _HULL_MARGIN / np.array(part.extents))))
+        path.write_text(obj_text(vertices))
     return str(path)
 
 

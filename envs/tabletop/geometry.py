@@ -23,7 +23,12 @@ _TIP_BELOW_TOOL = 0.0072  # metres by which the finger tips reach below the tool
 _GRASP_HEIGHT = 0.010  # least height of the tool above the object's lowest point
 _FINGER_HALF_BREADTH = 0.0105
 _FINGER_THICKNESS = 0.02
-_OPENING_MARGINS = (0.02, 0.014, 0.008, 0.005)  # metres that the gripper opens wider than the object; the widest that has room
+_OPENING_MARGINS = (
+    0.02,
+    0.014,
+    0.008,
+    0.005,
+)  # metres that the gripper opens wider than the object; the widest that has room
 _ENOUGH_ROOM = 0.002
 _AXIS_SAMPLES = (-1.0, 0.0, 1.0)
 
