@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import sqlite3
 import time
 import zlib
@@ -197,7 +198,7 @@ class RunWriter:
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA foreign_keys = ON")
         self._session: int | None = None
-        self._planned_stages: dict[str, int] = {}
+        self._plan: dict[str, PlannedEpisode] = {}
 
     @classmethod
     def create(cls, run_dir: Path, meta: Mapping[str, Any], plan: Sequence[PlannedEpisode]) -> RunWriter:
@@ -261,7 +262,7 @@ class RunWriter:
         """Write one attempt, all or nothing. A second final attempt of an episode is refused by the database."""
         video = None
         if result.video is not None:
-            video = f"{result.key[:12]}-{result.attempt}.mp4"
+            video = self._video_name(result)
             (self.run_dir / "videos").mkdir(exist_ok=True)
             (self.run_dir / "videos" / video).write_bytes(result.video)
         with self._transaction() as db:
@@ -287,11 +288,18 @@ class RunWriter:
                 ],
             )
 
+    def _video_name(self, result: EpisodeResult) -> str:
+        """For example ``tower-h3-000.mp4``; repetitions and later attempts are numbered."""
+        planned = self._plan[result.key]
+        repeat = f".repeat{planned.repeat}" if planned.repeat else ""
+        attempt = f".attempt{result.attempt}" if result.attempt else ""
+        return re.sub(r"[^\w.-]", "_", planned.spec.episode_id) + f"{repeat}{attempt}.mp4"
+
     def _attempt_row(self, result: EpisodeResult, final: bool, video: str | None) -> tuple[Any, ...]:
         error = result.error
         return (
             *(result.key, result.attempt, int(final), result.outcome.value, self._session, result.worker),
-            *(result.started_at, time.time(), result.steps, result.progress(self._planned_stages[result.key])),
+            *(result.started_at, time.time(), result.steps, result.progress(len(self._plan[result.key].spec.stages))),
             *(result.wall.env, result.wall.agent, result.wall.render, result.wall.total),
             *((error.phase.value, error.message, error.traceback) if error else (None, None, None)),
             result.final_digest,
@@ -303,7 +311,7 @@ class RunWriter:
 
     def _load_plan(self) -> None:
         with RunReader(self.run_dir) as reader:
-            self._planned_stages = {planned.key: len(planned.spec.stages) for planned in reader.plan()}
+            self._plan = {planned.key: planned for planned in reader.plan()}
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
