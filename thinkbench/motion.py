@@ -46,9 +46,9 @@ class _Body:
 _HAND = _Body(0.030, (0.038, 0.110))  # the arm's collision shapes with 2 to 5 mm to spare
 _WRIST = _Body(0.095, (0.096, 0.123))
 
-_FINGER_OPENING = 0.016  # metres that the gripper opens wider than what it takes
+_FINGER_OPENING = 0.02  # metres that the gripper opens wider than what it takes
 _FINGER_HALF_BREADTH = 0.0105
-_FINGER_THICKNESS = 0.018
+_FINGER_THICKNESS = 0.02
 _FINGER_REACH = 0.005  # metres above an object's underside that the finger tips come down to
 _ENOUGH_ROOM = 0.02  # metres beside the fingers beyond which the gripper's choice does not depend on room
 
