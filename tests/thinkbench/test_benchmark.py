@@ -11,6 +11,9 @@ import yaml
 import configs
 from harness.interfaces import EnvRequest, EpisodeSpec, MeanCell, RateCell
 from thinkbench.benchmark import ThinkBench, ThinkBenchProtocol, suite_hash
+from thinkbench.generator import GENERATOR_VERSION
+
+SUITE = "275acd2fd93ef6bcb493d2673472d35c82089482667da0e39dfc514de8def092"
 
 
 def standard() -> ThinkBenchProtocol:
@@ -49,7 +52,7 @@ def test_episodes_say_what_they_are(benchmark_: ThinkBench) -> None:
 def test_fingerprint_depends_on_the_episodes_only(benchmark_: ThinkBench) -> None:
     specs = benchmark_.episodes()
     assert benchmark_.fingerprint()["suite"] == suite_hash(specs[::-1])
-    small = replace(standard(), episodes_per_template=1)
+    small = replace(standard(), episodes_per_template=1, horizons=(3,))
     prints = [
         ThinkBench(small).fingerprint()["suite"],
         ThinkBench(small).fingerprint()["suite"],
@@ -58,6 +61,11 @@ def test_fingerprint_depends_on_the_episodes_only(benchmark_: ThinkBench) -> Non
     ]
     assert prints[0] == prints[1]
     assert len(set(prints)) == 3
+
+
+def test_the_suite_is_the_published_one(benchmark_: ThinkBench) -> None:
+    """A change that alters an episode makes numbers incomparable: raise GENERATOR_VERSION and protocol.version."""
+    assert (GENERATOR_VERSION, benchmark_.fingerprint()["suite"]) == (1, SUITE)
 
 
 @pytest.mark.parametrize(
