@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli import main
 from tests.harness.toy_runs import run_toy, traces
 
 
@@ -42,3 +43,28 @@ def test_seeds_and_repeats_change_the_draws(tmp_path: Path) -> None:
     found = {**traces(tmp_path / "0"), **traces(tmp_path / "1")}
     assert len(found) == 8
     assert len({actions for *_, actions in found.values()}) == 8
+
+
+def test_real_physics_is_the_same_however_it_is_spread(tmp_path: Path) -> None:
+    """The expert on ThinkBench: outcomes, action bytes and final simulator states, bit for bit."""
+    words = [
+        "run",
+        "benchmark=thinkbench",
+        "agent=expert",
+        "protocol.horizons=[3]",
+        "protocol.episodes_per_template=2",
+        "limit=4",
+    ]
+    shapes = {
+        "local1": [],
+        "ray2x1": ["executor=ray", "executor.workers=2", "executor.cpus_per_worker=0.5"],
+        "ray2x4": ["executor=ray", "executor.workers=2", "executor.lanes=4", "executor.cpus_per_worker=0.5"],
+    }
+    found = {}
+    for name, overrides in shapes.items():
+        assert main([*words, *overrides, f"run_dir={tmp_path / name}"]) == 0
+        found[name] = traces(tmp_path / name)
+    assert len(found["local1"]) == 4
+    assert found["ray2x1"] == found["local1"]
+    assert found["ray2x4"] == found["local1"]
+    assert main(["replay", str(tmp_path / "ray2x4"), "tower-h3-000"]) == 0
