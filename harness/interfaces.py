@@ -13,6 +13,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import gymnasium
@@ -318,7 +319,46 @@ class Benchmark(ABC):
         """
 
 
-# ----------------------------------------------------------------------------------------------- checks
+# ------------------------------------------------------------------------------------- assets and checks
+
+
+@dataclass(frozen=True)
+class OfficialFile:
+    """One file of a public repository: its path (with slashes), SHA-256 (hex) and size in bytes."""
+
+    path: str
+    sha256: str
+    size: int
+
+    def intact(self, root: Path) -> bool:
+        """Whether ``root`` holds it with the right content."""
+        file = root / self.path
+        if not file.is_file() or file.stat().st_size != self.size:
+            return False
+        return hashlib.sha256(file.read_bytes()).hexdigest() == self.sha256
+
+
+@dataclass(frozen=True)
+class OfficialFiles:
+    """The public files that a world needs, for ``harness assets``; worlds name theirs through an entry point.
+
+    Attributes:
+        world: The world's name.
+        base_url: Where they are, at a pinned commit, with a final slash; a file's URL is ``base_url + path``.
+        licence: SPDX identifier of their licence.
+        files: All of them.
+        folder: Where they are put unless the user says otherwise; the world looks for them there.
+    """
+
+    world: str
+    base_url: str
+    licence: str
+    files: tuple[OfficialFile, ...]
+    folder: Path
+
+    def damaged(self, root: Path) -> list[OfficialFile]:
+        """Those that are missing under ``root`` or have another content."""
+        return [file for file in self.files if not file.intact(root)]
 
 
 @dataclass(frozen=True)

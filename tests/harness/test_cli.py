@@ -52,7 +52,8 @@ def test_python_m_harness_and_the_script_are_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["run", "plan", "resume", "report", "list", "replay", "watch", "doctor", "export", "replay-golden"]
+    "verb",
+    ["run", "plan", "resume", "report", "list", "replay", "watch", "doctor", "export", "replay-golden", "assets"],
 )
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
