@@ -226,10 +226,11 @@ def evaluate(state: WorldState, literal: Literal) -> bool:
 
 
 def goal_holds(state: WorldState, goal: tuple[Literal, ...]) -> bool:
-    """Whether every literal of ``goal`` is true and nothing is held or moving.
+    """Whether every literal of ``goal`` is true, nothing is held, and all objects that the goal names are at rest.
 
     A tower that is about to fall, or that only the gripper keeps upright, is no tower.
     """
-    if state.held is not None or not all(at_rest(state, name) for name in state.objects):
+    named = {name for literal in goal for name in literal.args if name in state.objects}
+    if state.held is not None or not all(at_rest(state, name) for name in named):
         return False
     return all(evaluate(state, literal) for literal in goal)

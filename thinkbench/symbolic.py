@@ -2,7 +2,8 @@
 
 One move is one skill action: pick up an object that nothing rests on and put it down somewhere else. The table has room
 for everything; zones and containers have a capacity; an object with a flat top holds one other object; what lies in a
-container stays there, because the fingers do not fit in.
+container stays there, because the fingers do not fit in. Pushes are not modelled: they serve to repair, and no plan
+relies on them.
 """
 
 from __future__ import annotations
