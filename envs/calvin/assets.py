@@ -91,6 +91,9 @@ def find_official() -> AssetSet | None:
 
 def find_assets() -> AssetSet:
     """The official files where they are, else generated ones (made once, kept in the cache folder)."""
-    from envs.calvin.generated import generate_assets
+    found = find_official()
+    if found is None:
+        from envs.calvin.generated import generate_assets
 
-    return find_official() or generate_assets()
+        found = generate_assets()
+    return found
