@@ -142,7 +142,8 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
         """Lay out a board and draw a task; see the class.
 
         Raises:
-            ValueError: An unknown option, an impossible family and mode, or a seed outside ``[0, 2**32)``.
+            ValueError: An unknown option, an impossible family and mode, a seed outside ``[0, 2**32)``, or an episode
+                whose instruction is not what its seed draws.
             BoardError: The blocks of this seed find no place, as in the public simulator.
         """
         super().reset(seed=seed)
@@ -150,7 +151,7 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
             seed = int(self.np_random.integers(2**31))
         if not 0 <= seed <= _MAX_SEED:
             raise ValueError(f"seed={seed}: the public simulator's generator takes 0 to {_MAX_SEED}")
-        self._configure(dict(options or {}))
+        expected = self._configure(dict(options or {}))
         mode = check_combination(self._family, self._mode)
         self._close_board()
         world = World(self._assets)
@@ -158,6 +159,11 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
             family = FAMILIES[self._family](Draws.from_seed(seed), mode, self._delay)
             self._board = Board(world, family, mode, self._training)
             task = self._board.reset()
+            if expected not in (None, task.instruction):
+                raise ValueError(
+                    f"seed {seed} draws the instruction '{task.instruction}', but the episode says '{expected}': it "
+                    "was made with other models or another version"
+                )
         except Exception:
             world.close()
             self._board = None
@@ -168,7 +174,9 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
         self._render_seconds = 0.0
         return self._observe(), self._info(False)
 
-    def _configure(self, options: dict[str, Any]) -> None:
+    def _configure(self, options: dict[str, Any]) -> str | None:
+        """Take over the options; returns the instruction that the board has to draw, if one is given."""
+        expected = None
         episode = options.pop("episode", None)
         if isinstance(episode, EpisodeSpec):
             if episode.benchmark != "language_table":
@@ -176,11 +184,13 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
             self._family, self._mode = episode.stages[0].task, episode.meta["mode"]
             self._training = bool(episode.meta.get("training", True))
             self._max_steps = episode.stages[0].max_steps
+            expected = episode.stages[0].instruction
         self._family = options.pop("family", self._family)
         self._mode = options.pop("mode", self._mode)
         self._training = options.pop("training", self._training)
         if options:
             raise ValueError(f"unknown reset options {sorted(options)}: known are episode, family, mode, training")
+        return expected
 
     def begin_stage(self, index: int) -> dict[str, Any]:
         """Episodes have one stage.

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from envs.language_table.assets import AssetSet, cache_folder
+from envs.language_table.assets import AssetSet
 from envs.language_table.blocks import LOAD_ORDER
+from envs.official import cache_folder
 
 Outline = Sequence[tuple[float, float]]
 
@@ -207,7 +208,7 @@ def generate_assets() -> AssetSet:
     """Write the files to a cache folder named by their content, once, and return it."""
     made = files()
     digest = hashlib.sha256(repr(sorted(made.items())).encode()).hexdigest()[:16]
-    root = cache_folder().with_name("generated") / f"language_table-{digest}"
+    root = cache_folder("generated") / f"language_table-{digest}"
     if not root.is_dir():
         root.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root.parent) as scratch:

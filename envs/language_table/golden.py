@@ -284,23 +284,23 @@ def main(files: list[str]) -> int:
     status = 0
     assets = find_assets()
     if assets.generated:
-        print("generated assets: physics will differ; install the official files (`harness assets language_table`)")
+        print("generated assets: physics will differ; get the official files: harness assets language_table")  # noqa: T201
     for name in files:
         if name.endswith("_meta.json"):
             continue
         try:
             result = compare_file(Path(name), assets)
         except (ValueError, OSError, KeyError) as error:
-            print(f"FAIL {name}: {error}")
+            print(f"FAIL {name}: {error}")  # noqa: T201
             status = 1
             continue
-        print(
+        print(  # noqa: T201
             f"{'PASS' if result.passed else 'FAIL'} {name}: {result.items} compared, max position error "
             f"{result.position_error:.2e} m, max angle error {result.angle_error:.2e} rad, rewards and done flags "
             f"{result.rewards_equal}/{result.rewards} equal, {len(result.differences)} other differences"
         )
         for difference in result.differences[:5]:
-            print(f"  {difference}")
+            print(f"  {difference}")  # noqa: T201
         status = status if result.passed else 1
     return status
 

@@ -18,8 +18,8 @@ from envs.language_table.board import Board
 from envs.language_table.routes import Point, cell_of, cost_to_go, crowding, edge_crowding
 from envs.language_table.truth import BoardTruth
 
-_BLOCK_CLEARANCE: Final = 0.045
-"""Centres of two blocks that pass each other, metres; their widths are 40 to 44 mm."""
+_BLOCK_CLEARANCE: Final = 0.04
+"""Centres of two blocks that just pass each other, metres."""
 _ROD_CLEARANCE: Final = 0.034
 """Centres of the rod and of a block that it is not meant to touch: both radii."""
 _STANDOFF: Final = 0.045
@@ -47,7 +47,7 @@ def _goals(truth: BoardTruth) -> list[Point]:
     match truth.family:
         case "block2block":
             assert task.target_block is not None
-            return [truth.position(task.target_block)]
+            return _circle(truth.position(task.target_block), families.TOUCHING * 0.9)
         case "separate_blocks":
             centroid = np.mean([truth.position(name) for name in task.avoid], axis=0)
             return _circle(centroid, families.SEPARATION)
