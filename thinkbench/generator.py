@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from envs.tabletop.scene import SceneSpec
+from envs.tabletop.shapes import is_container
 from harness.interfaces import derive_seed
 from thinkbench import literals, symbolic
 from thinkbench.abstraction import abstract, domain_of
@@ -22,7 +23,7 @@ from thinkbench.language import instruct
 from thinkbench.layout import lay_out
 from thinkbench.motion import next_placement
 from thinkbench.predicates import goal_holds
-from thinkbench.templates import Template
+from thinkbench.templates import EVERYTHING_ELSE, Template
 
 GENERATOR_VERSION = 1
 """Raised by every change that alters an episode."""
@@ -99,12 +100,24 @@ def generate(template: Template, index: int, suite_seed: int, wording: Wording =
 def _draw(template: Template, index: int, suite_seed: int, wording: Wording, rng: np.random.Generator) -> Episode:
     cast = draw_cast(template, rng)
     scene = lay_out(template, cast, rng)
-    goal = tuple(replace(literal, args=tuple(cast.names[arg] for arg in literal.args)) for literal in template.goal)
+    goal = _bound_goal(template, cast)
     plan, milestones = certify(scene, goal, template, cast)
     texts = template.paraphrases if wording == "standard" else template.held_out
     choice = derive_seed("thinkbench", suite_seed, template.name, index, wording) % len(texts)
     listings = {slot: [cast.phrases[name] for name in names] for slot, names in template.slots.items()}
     return Episode(template, index, instruct(texts[choice], listings), choice, scene, goal, plan, milestones)
+
+
+def _bound_goal(template: Template, cast: Cast) -> literals.Goal:
+    """The template's goal about the objects of ``cast``."""
+    goal: list[literals.Literal] = []
+    for literal in template.goal:
+        first, *rest = literal.args
+        wanted = {other.args[0] for other in template.goal if other.positive and other.args[1:] == tuple(rest)}
+        movable = [role for role, spec in cast.objects.items() if not is_container(spec.kind)]
+        subjects = [role for role in movable if role not in wanted] if first == EVERYTHING_ELSE else [first]
+        goal += [replace(literal, args=tuple(cast.names[arg] for arg in (role, *rest))) for role in subjects]
+    return tuple(goal)
 
 
 def certify(

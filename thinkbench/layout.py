@@ -57,7 +57,7 @@ def zone_half_extents(role: ZoneRole, edge: float) -> Point:
 def _place_zones(template: Template, cast: Cast, rng: np.random.Generator) -> dict[str, ZoneSpec]:
     zones: dict[str, ZoneSpec] = {}
     for name, role in template.zones.items():
-        wanted = [literal.args[0] for literal in template.goal if literal.args[1:] == (name,)]
+        wanted = [literal.args[0] for literal in template.goal if literal.positive and literal.args[1:] == (name,)]
         edge = min(max(dimensions(cast.objects[item].kind, cast.objects[item].size)[:2]) for item in wanted)
         half = zone_half_extents(role, edge)
         apart = functools.partial(_is_apart, list(zones.values()), half)

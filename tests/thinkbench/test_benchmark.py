@@ -13,7 +13,7 @@ from harness.interfaces import EnvRequest, EpisodeSpec, MeanCell, RateCell
 from thinkbench.benchmark import ThinkBench, ThinkBenchProtocol, suite_hash
 from thinkbench.generator import GENERATOR_VERSION
 
-SUITE = "275acd2fd93ef6bcb493d2673472d35c82089482667da0e39dfc514de8def092"
+SUITE = "ced2df0764acb6134c1e5bd6ff824c4a46b689acdfe31908f20c4614c8e66636"
 
 
 def standard() -> ThinkBenchProtocol:

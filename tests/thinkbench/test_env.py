@@ -80,7 +80,7 @@ def test_a_tower_that_falls_while_settling_is_no_success(
     play_to_last_action(env, spec)
     tabletop = env.privileged()._world.world
     hold = tabletop.hold
-    top = env.privileged().goal[-1].args[0]
+    top = env.privileged().plan[-1].item
 
     def hold_and_nudge(steps: int) -> None:
         if steps == 2 * CONTROL_HZ:  # the two seconds for which the goal must last
@@ -98,7 +98,7 @@ def test_the_expert_recovers_after_a_setback(env: ThinkBenchEnv, spec: EpisodeSp
     """The tower loses a piece halfway, and is finished nevertheless; progress does not fall."""
     play_to_last_action(env, spec)
     truth = env.privileged()
-    item, base = truth.goal[1].args
+    item, base = truth.goal[2].args
     x, y, _ = truth.state().objects[item].position
     _, _, _, _, info = env.step(skill_action(Primitive.PICK_AND_PLACE, (x, y), (0.12 if x < 0 else -0.12, 0.25)))
     assert info["metrics"]["moves"] == 3

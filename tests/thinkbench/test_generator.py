@@ -122,6 +122,16 @@ def test_instructions_are_complete_and_unambiguous(drawn: Episode) -> None:
                 assert looks.count((spec.kind, spec.colour, spec.size)) == 1
 
 
+def test_nothing_else_means_distractors_too() -> None:
+    drawn = episode("unearth-h5", 0)
+    (container,) = (spec.name for spec in drawn.scene.objects if is_container(spec.kind))
+    inside = {literal.args[0] for literal in drawn.goal if literal.positive}
+    outside = {literal.args[0] for literal in drawn.goal if not literal.positive}
+    assert len(inside) == 2
+    assert inside | outside | {container} == {spec.name for spec in drawn.scene.objects}
+    assert inside.isdisjoint(outside)
+
+
 def test_wording_does_not_change_the_scene() -> None:
     template = TEMPLATES["tower-h3"]
     one, other = generate(template, 0, 0), generate(template, 0, 0, "held_out")

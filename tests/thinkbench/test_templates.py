@@ -50,9 +50,8 @@ def test_instructions_state_the_goal_and_not_the_steps() -> None:
         for text in (*template.paraphrases, *template.held_out):
             assert not re.search(r"\b(first|then|before|after|next|finally|remove|clear|unstack|move)\b", text), text
         mentioned = {name for names in template.slots.values() for name in names}
-        wanted = {literal.args[0] for literal in template.goal if literal.positive}
-        supports = {literal.args[1] for literal in template.goal if literal.positive}
-        assert mentioned & set(template.objects) <= wanted | supports
+        relevant = {name for literal in template.goal if literal.positive for name in literal.args}
+        assert mentioned & set(template.objects) <= relevant
 
 
 def test_a_well_formed_family_is_read() -> None:
@@ -68,6 +67,7 @@ def test_a_well_formed_family_is_read() -> None:
         (("templates", 0, "start"), [["a", "b"], ["b"]], "every object must be in exactly one pile"),
         (("templates", 0, "goal"), ["on a c"], "names c, which the template does not define"),
         (("templates", 0, "goal"), ["beside a b"], "no predicate 'beside'"),
+        (("templates", 0, "goal"), ["on * b"], "only a negative literal may"),
         (("templates", 0, "goal"), [], "goal must not be empty"),
         (("templates", 0, "horizon"), 0, "horizon must be at least 1"),
         (("templates", 0, "slots"), {"item": ["a"], "base": ["q"]}, "slot 'base' lists q"),

@@ -20,6 +20,9 @@ from envs.tabletop.scene import Kind, Size
 from thinkbench.literals import Goal, Literal
 from thinkbench.predicates import check
 
+EVERYTHING_ELSE = "*"
+"""In a negative literal of a goal: every object that can be picked up and that no positive literal puts there."""
+
 MIN_PARAPHRASES = 5
 MIN_HELD_OUT = 3
 
@@ -64,7 +67,7 @@ class Template:
         objects: Roles by name.
         zones: Zones by name.
         start: Piles, each from the bottom upwards; a pile in a zone begins with the zone's name.
-        goal: What must hold at the end.
+        goal: What must hold at the end; see `EVERYTHING_ELSE`.
         slots: For each placeholder of the paraphrases, the objects, zones or colour variables that it lists.
         distractors: Loose objects that the goal does not mention.
         paraphrases: Instructions to choose from; they state the goal, never the steps.
@@ -105,7 +108,9 @@ def _problem(template: Template) -> str | None:
         return "the horizon must be at least 1 and the goal must not be empty"
     for literal in template.goal:
         check(literal)
-        if strangers := set(literal.args) - known:
+        if literal.positive and EVERYTHING_ELSE in literal.args:
+            return f"the goal {literal} says {EVERYTHING_ELSE!r}, which only a negative literal may"
+        if strangers := set(literal.args) - known - {EVERYTHING_ELSE}:
             return f"the goal {literal} names {', '.join(sorted(strangers))}, which the template does not define"
     for slot, names in template.slots.items():
         if strangers := set(names) - known - set(template.colour_variables):
