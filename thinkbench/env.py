@@ -26,7 +26,7 @@ from thinkbench.specs import to_spec
 from thinkbench.symbolic import Move
 from thinkbench.templates import load_templates
 
-_RANDOM_SUITE = 2**32
+_RANDOM_SUITE = 2**32  # suite seed of episodes that are drawn by `reset` itself; no protocol uses it
 _LOST_BELOW = -0.05  # metres; what is lower has fallen off the table
 
 
@@ -58,8 +58,8 @@ class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
 
     ``info`` holds ``success``; ``progress``, the share of the certified plan's milestones reached so far (reached once
     is reached for good; 1 with success); and ``metrics``: how many milestones, the first that is missing, how often the
-    goal was reached but did not last, objects that fell off the table, and in skill control how many actions moved an
-    object. The reward is 1 with success.
+    goal was reached but did not last, objects that fell off the table, and in skill control how many actions picked
+    something up. The reward is 1 with success.
 
     Args:
         control: ``skill`` or ``delta``; see `TabletopEnv`.
@@ -123,7 +123,7 @@ class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
         self._truth = ThinkBenchTruth(episode, goal, plan, self._tabletop)
         self._milestones = MilestoneTracker(_literals(episode.meta["milestones"]))
         self._lost_goals = 0
-        self._moves = 0
+        self._picks = 0
         return observation, {"instruction": episode.stages[0].instruction}
 
     def step(self, action: npt.ArrayLike) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -136,7 +136,7 @@ class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
         """
         truth = self.privileged()
         observation, _, _, _, info = self._tabletop.step(action)
-        self._moves += info.get("picked") is not None
+        self._picks += info.get("picked") is not None
         state = truth.state()
         self._milestones.update(state)
         success = goal_holds(state, truth.goal)
@@ -194,15 +194,17 @@ class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
 
     def _metrics(self, state: WorldState) -> dict[str, Any]:
         missing = self._milestones.first_missing
-        return {
+        metrics: dict[str, Any] = {
             "milestones": len(self._milestones.reached),
             "milestones_reached": sum(self._milestones.reached),
             "first_missing_milestone": None if missing is None else missing + 1,
             "first_missing_literal": None if missing is None else str(self._milestones.literals[missing]),
             "goals_lost_while_settling": self._lost_goals,
             "objects_off_table": sum(body.position[2] < _LOST_BELOW for body in state.objects.values()),
-            "moves": self._moves,
         }
+        if self._tabletop.control == "skill":
+            metrics["picks"] = self._picks
+        return metrics
 
 
 def _literals(data: Sequence[Sequence[str]]) -> Goal:

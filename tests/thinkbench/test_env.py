@@ -70,7 +70,7 @@ def test_optimal_play_succeeds_in_as_many_actions_as_the_horizon(env: ThinkBench
         "first_missing_literal": None,
         "goals_lost_while_settling": 0,
         "objects_off_table": 0,
-        "moves": 3,
+        "picks": 3,
     }
 
 
@@ -101,7 +101,7 @@ def test_the_expert_recovers_after_a_setback(env: ThinkBenchEnv, spec: EpisodeSp
     item, base = truth.goal[2].args
     x, y, _ = truth.state().objects[item].position
     _, _, _, _, info = env.step(skill_action(Primitive.PICK_AND_PLACE, (x, y), (0.12 if x < 0 else -0.12, 0.25)))
-    assert info["metrics"]["moves"] == 3
+    assert info["metrics"]["picks"] == 3
     assert Literal("on", (item, base)) in truth.goal
     assert info["progress"] == pytest.approx(2 / 3)
     for _ in range(2):
@@ -127,6 +127,7 @@ def test_delta_control_is_judged_too(spec: EpisodeSpec) -> None:
     made.reset(options={"episode": spec})
     _, _, terminated, truncated, info = made.step(np.zeros(7, np.float32))
     assert (terminated, truncated, info["progress"]) == (False, False, 0.0)
+    assert "picks" not in info["metrics"]
     made.close()
 
 
