@@ -89,7 +89,7 @@ def generate(template: Template, index: int, suite_seed: int, wording: Wording =
         rng = np.random.default_rng(derive_seed("thinkbench", suite_seed, template.name, index, attempt))
         try:
             return _draw(template, index, suite_seed, wording, rng)
-        except RejectedError as error:
+        except (RejectedError, symbolic.UnsolvableError) as error:
             problem = str(error)
     raise RuntimeError(
         f"template {template.name}, episode {index}: none of {_ATTEMPTS} draws is valid (the last: {problem}); "

@@ -5,6 +5,7 @@ import itertools
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -173,9 +174,17 @@ def test_scenes_survive_json() -> None:
     assert SceneSpec.from_dict(scene.to_dict()) == scene
 
 
-def test_impossible_templates_are_named() -> None:
-    template = replace(TEMPLATES["tower-h3"], horizon=4, name="tower-h4")
-    with pytest.raises(RuntimeError, match=r"template tower-h4, episode 0: none of 400 draws.*3 moves instead of 4"):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"horizon": 4}, "the shortest plan has 3 moves instead of 4"),
+        ({"goal": (Literal("on", ("t1", "t4")), Literal("on", ("t4", "t1")))}, "does not rest|no plan"),
+        ({"distractors": 40}, "too full|looks like another"),
+    ],
+)
+def test_impossible_templates_are_named(change: dict[str, Any], message: str) -> None:
+    template = replace(TEMPLATES["tower-h3"], **change)
+    with pytest.raises(RuntimeError, match=f"template tower-h3, episode 0: none of 400 draws.*({message})"):
         generate(template, 0, 0)
 
 
