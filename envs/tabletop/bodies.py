@@ -12,7 +12,7 @@ import numpy.typing as npt
 from envs.bullet import BulletClient
 from envs.tabletop import shapes
 from envs.tabletop.meshes import obj_text, scratch_folder
-from envs.tabletop.scene import ObjectSpec, SceneSpec, ZoneSpec
+from envs.tabletop.scene import Kind, ObjectSpec, SceneSpec, ZoneSpec
 from envs.tabletop.shapes import Part, PartKind, Vector
 
 VISIBLE_TO_RAYS = 2
@@ -22,8 +22,10 @@ _TABLE_SIZE: Vector = (1.3, 1.2, 0.05)
 _TABLE_CENTRE = (-0.1, 0.0)
 _TABLE_COLOUR = (0.62, 0.56, 0.48, 1.0)
 _FLOOR_HEIGHT = -0.7
+_FLOOR_REACH = 30.0  # metres; what is flung off the table lands somewhere, which is an outcome and no error
 _ZONE_THICKNESS = 0.002
 _GROUP_DEFAULT = 1
+_CYLINDER_DAMPING = 0.95  # share of turning speed lost per second, so that one that lies does not roll for long
 _HULL_MARGIN = 0.001  # metres that Bullet adds around the convex hull of given vertices
 _SLEEP_THRESHOLD = 1e-3
 """Sum of squared speeds (m/s, rad/s) below which, after two seconds, an object sleeps until touched by what moves.
@@ -61,7 +63,7 @@ def build_table(client: BulletClient) -> int:
     floor = (0.0, 0.0, _FLOOR_HEIGHT - 0.05)
     collision = client.createCollisionShapeArray(
         shapeTypes=[client.GEOM_BOX, client.GEOM_BOX],
-        halfExtents=[[x / 2, y / 2, z / 2], [3.0, 3.0, 0.05]],
+        halfExtents=[[x / 2, y / 2, z / 2], [_FLOOR_REACH, _FLOOR_REACH, 0.05]],
         collisionFramePositions=[top, floor],
     )
     visual = client.createVisualShape(
@@ -93,14 +95,13 @@ def build_object(client: BulletClient, spec: ObjectSpec) -> int:
             baseOrientation=client.getQuaternionFromEuler((0.0, 0.0, spec.yaw)),
         )
     )
-    client.changeDynamics(
+    client.changeDynamics(  # no rolling friction: it would let things balance on a pyramid's point
         body,
         -1,
         lateralFriction=shapes.FRICTION,
         spinningFriction=0.001,
-        rollingFriction=0.0002,
         linearDamping=0.04,
-        angularDamping=0.04,
+        angularDamping=_CYLINDER_DAMPING if spec.kind is Kind.CYLINDER else 0.04,
         activationState=client.ACTIVATION_STATE_ENABLE_SLEEPING,
         sleepThreshold=_SLEEP_THRESHOLD,
     )

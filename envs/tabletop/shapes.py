@@ -88,7 +88,10 @@ CONTAINERS = frozenset({Kind.BOWL, Kind.TRAY, Kind.BIN})
 """Kinds that things are put into; too wide for the gripper, so they are pushed but never picked."""
 
 SLOPED = frozenset({Kind.PYRAMID, Kind.WEDGE})
-"""Kinds that nothing rests on: every face that looks up is steeper than friction holds."""
+"""Kinds that nothing rests on: every face that looks up slopes by 45 degrees, and friction holds up to 33.
+
+A pyramid ends in a point, a wedge in a ridge along its own ``y`` (a gable roof).
+"""
 
 
 class PartKind(StrEnum):
@@ -198,7 +201,7 @@ def parts(kind: Kind, size: Size) -> tuple[Part, ...]:
         return (_cylinder(x / 2, z),)
     if kind in SLOPED:
         plinth = box((x, y, _PLINTH * z), (0.0, 0.0, (_PLINTH - 1) * z / 2))
-        ridge = [(0.0, 0.0, z / 2)] if kind is Kind.PYRAMID else [(-x / 2, -y / 2, z / 2), (-x / 2, y / 2, z / 2)]
+        ridge = [(0.0, 0.0, z / 2)] if kind is Kind.PYRAMID else [(0.0, -y / 2, z / 2), (0.0, y / 2, z / 2)]
         return plinth, _hull([*_rectangle(x, y, (_PLINTH - 0.5) * z), *ridge])
     if kind is Kind.BOWL:
         return _bowl(x / 2, z)

@@ -36,9 +36,10 @@ CONTROL_HZ = 20
 
 _SOLVER_ITERATIONS = 50
 _TOUCHING = 1e-3  # metres between surfaces that count as contact
+_REACH = 30.0  # metres from the origin beyond which a body has left all physics
 _QUIET_LINEAR = 0.005  # m/s below which an object rests
 _QUIET_ANGULAR = 0.1  # rad/s
-_QUIET_STEPS = 3  # control steps in a row
+_QUIET_STEPS = 6  # control steps in a row; what balances for a moment falls within them
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ class TabletopWorld:
         self._command = command
         self._steps += 1
         self._log.append(command)
-        require_finite(self.client, self._names)
+        require_finite(self.client, self._names, reach=_REACH)
         if not np.isfinite(self.robot.joints()).all():
             raise SimulationError(f"The arm's joints are not finite after {self.time:.2f} s")
 

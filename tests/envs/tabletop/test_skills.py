@@ -115,11 +115,12 @@ def test_containers_are_not_picked(world):
     assert pick_and_place(world, (0.0, 0.0), (0.1, 0.1)).picked is None
 
 
-def test_cube_put_on_a_pyramid_falls_off(world):
-    world.load(scene(lying("base", Kind.PYRAMID, 0.0, 0.1), lying("it", Kind.CUBE, 0.0, -0.1)))
-    result = pick_and_place(world, (0.0, -0.1), (0.003, 0.1))
-    assert result.picked == "it"
-    assert at(world, "it")[2] < 0.03
+@pytest.mark.parametrize("base", sorted(shapes.SLOPED))
+@pytest.mark.parametrize("top", MOVABLE)
+def test_what_is_put_on_a_slope_falls_off(world, base, top):
+    world.load(scene(lying("base", base, 0.0, 0.1, yaw=0.3), lying("it", top, 0.0, -0.1)))
+    assert pick_and_place(world, (0.0, -0.1), (0.0, 0.1)).picked == "it"
+    assert "table" in world.state().objects["it"].touching
 
 
 def test_pushes_along_a_line(world):
