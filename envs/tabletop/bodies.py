@@ -12,7 +12,7 @@ import numpy.typing as npt
 from envs.bullet import BulletClient
 from envs.tabletop import shapes
 from envs.tabletop.meshes import obj_text, scratch_folder
-from envs.tabletop.scene import Kind, ObjectSpec, SceneSpec, ZoneSpec
+from envs.tabletop.scene import ObjectSpec, SceneSpec, ZoneSpec
 from envs.tabletop.shapes import Part, PartKind, Vector
 
 VISIBLE_TO_RAYS = 2
@@ -25,7 +25,6 @@ _FLOOR_HEIGHT = -0.7
 _FLOOR_REACH = 30.0  # metres; what is flung off the table lands somewhere, which is an outcome and no error
 _ZONE_THICKNESS = 0.002
 _GROUP_DEFAULT = 1
-_CYLINDER_DAMPING = 0.95  # share of turning speed lost per second, so that one that lies does not roll for long
 _HULL_MARGIN = 0.001  # metres that Bullet adds around the convex hull of given vertices
 _SLEEP_THRESHOLD = 1e-3
 """Sum of squared speeds (m/s, rad/s) below which, after two seconds, an object sleeps until touched by what moves.
@@ -101,7 +100,7 @@ def build_object(client: BulletClient, spec: ObjectSpec) -> int:
         lateralFriction=shapes.FRICTION,
         spinningFriction=0.001,
         linearDamping=0.04,
-        angularDamping=_CYLINDER_DAMPING if spec.kind is Kind.CYLINDER else 0.04,
+        angularDamping=0.04,
         activationState=client.ACTIVATION_STATE_ENABLE_SLEEPING,
         sleepThreshold=_SLEEP_THRESHOLD,
     )

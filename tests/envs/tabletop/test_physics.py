@@ -67,11 +67,6 @@ def test_nothing_rests_on_slopes_not_even_centred(world, kind, size, top):
         assert "table" in world.state().objects["top"].touching, offset
 
 
-def test_fallen_cylinder_comes_to_rest(world):
-    world.load(scene(lying("base", Kind.PYRAMID, 0, 0), lying("top", Kind.CYLINDER, 0.006, 0.0, on=0.041)))
-    assert world.settle(5.0)
-
-
 @pytest.mark.parametrize("kind", sorted(set(Kind) - shapes.SLOPED - shapes.CONTAINERS))
 def test_cube_rests_on_supports(world, kind):
     top = shapes.dimensions(kind, Size.MEDIUM)[2]
