@@ -45,9 +45,11 @@ class World:
 
     Args:
         assets: Models of blocks, rod and board; the arm and the ground are those that PyBullet ships.
+        visible: Load what is drawn, too. Physics is the same without, and loading faster; a `Scene` draws the table.
     """
 
-    def __init__(self, assets: AssetSet) -> None:
+    def __init__(self, assets: AssetSet, visible: bool = False) -> None:
+        self._flags = 0 if visible else pybullet.URDF_IGNORE_VISUAL_SHAPES
         self.client = BulletClient("tiny")
         self.client.resetSimulation()
         self.client.setPhysicsEngineParameter(enableFileCaching=0)
@@ -61,7 +63,7 @@ class World:
         self._loaded_state: int = self.client.saveState()
 
     def _load(self, path: Path, position: Sequence[float] = (0, 0, 0), orientation: Quaternion = (0, 0, 0, 1)) -> int:
-        return int(self.client.loadURDF(str(path), position, orientation))
+        return int(self.client.loadURDF(str(path), position, orientation, flags=self._flags))
 
     def _load_arm(self, path: Path) -> int:
         arm = self._load(path)
