@@ -64,7 +64,8 @@ def test_nothing_rests_on_slopes_not_even_centred(world, kind, size, top):
     for offset in ((5e-5, 5e-5), (3e-4, 1e-4), (0.003, 0.002), (0.008, -0.006), (-0.01, 0.004)):
         world.load(scene(lying("base", kind, 0, 0, size), lying("top", top, *offset, on=peak)))
         world.hold(40)
-        assert "table" in world.state().objects["top"].touching, offset
+        fell_to_the_floor = height(world, "top") < 0  # a cylinder may roll off the table
+        assert fell_to_the_floor or "table" in world.state().objects["top"].touching, offset
 
 
 @pytest.mark.parametrize("kind", sorted(set(Kind) - shapes.SLOPED - shapes.CONTAINERS))
