@@ -11,7 +11,7 @@ class Noop(SingleLaneAgent):
     """Always the zero action, or the nearest to it that the action space has.
 
     In relative control that keeps the arm where it is. Where an action is a whole skill on the tabletop, it is a
-    pick-and-place from the middle of the table to that same point.
+    pick-and-place that ends where it starts, which moves nothing.
     """
 
     observation_keys = ()

@@ -157,6 +157,7 @@ class ThinkBench(Benchmark):
             renderer=protocol.renderer,
             observation_keys=keys,
             settle_seconds=protocol.settle_seconds,
+            film=request.video,
             render_mode="rgb_array" if request.video else None,
         )
 
@@ -179,7 +180,7 @@ class ThinkBench(Benchmark):
         families = [family for family in sorted(self.protocol.families) if (frame["family"] == family).any()]
         by_horizon = Table(
             key="success_by_horizon",
-            title=f"Success by horizon ({self.protocol.name})",
+            title="Success by horizon",
             columns=columns,
             rows=(("success", _cells(frame, horizons)),),
             one_line=True,

@@ -69,6 +69,7 @@ class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
         renderer: ``tiny``, ``egl`` or ``auto``.
         observation_keys: Only these observations are computed; ``None`` for all.
         settle_seconds: Simulated seconds for which the goal must last.
+        film: Whether ``info["frames"]`` holds what the static camera saw on the way.
         render_mode: ``rgb_array`` or ``None``.
 
     Raises:
@@ -87,6 +88,7 @@ class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
         renderer: Renderer = "tiny",
         observation_keys: Sequence[str] | None = None,
         settle_seconds: float = 2.0,
+        film: bool = False,
         render_mode: str | None = None,
     ) -> None:
         self._tabletop = TabletopEnv(
@@ -96,6 +98,7 @@ class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
             visuals=visuals,
             renderer=renderer,
             observation_keys=observation_keys,
+            film=film,
             render_mode=render_mode,
         )
         self.action_space = self._tabletop.action_space
@@ -119,12 +122,12 @@ class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
             episode = EpisodeSpec.from_dict(episode)
         goal = _literals(episode.meta["goal"])
         plan = tuple(Move(item, destination) for item, destination in episode.meta["plan"])
-        observation, _ = self._tabletop.reset(options={"scene": SceneSpec.from_dict(episode.meta["scene"])})
+        observation, info = self._tabletop.reset(options={"scene": SceneSpec.from_dict(episode.meta["scene"])})
         self._truth = ThinkBenchTruth(episode, goal, plan, self._tabletop)
         self._milestones = MilestoneTracker(_literals(episode.meta["milestones"]))
         self._lost_goals = 0
         self._picks = 0
-        return observation, {"instruction": episode.stages[0].instruction}
+        return observation, info | {"instruction": episode.stages[0].instruction}
 
     def step(self, action: npt.ArrayLike) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Execute one action and judge the outcome; ``terminated`` with success.
@@ -160,6 +163,11 @@ class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
             ValueError: Always.
         """
         raise ValueError(f"a ThinkBench episode has one stage; there is no stage {index}")
+
+    @property
+    def render_seconds(self) -> float:
+        """Wall-clock time spent on pictures so far."""
+        return self._tabletop.render_seconds
 
     def render(self) -> npt.NDArray[np.uint8]:
         """The static camera's picture, ``uint8 (S, S, 3)``."""

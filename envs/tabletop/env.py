@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
@@ -24,6 +25,9 @@ ROBOT_OBS = "robot_obs"
 
 _ROBOT_BOUNDS = np.array([2.0] * 3 + [3.15] * 3 + [0.1] + [4.0] * 7 + [1.0], dtype=np.float32)
 _MAX_BODIES = 1000
+
+FILM_EVERY = 4
+"""Control steps between two pictures of a film."""
 
 _MARGIN = 0.05  # metres around the workspace that delta control may enter
 _TOOL_LOW = np.array([WORKSPACE_X[0] - _MARGIN, WORKSPACE_Y[0] - _MARGIN, 0.008])
@@ -52,6 +56,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
         segmentation: Whether there are segmentation observations.
         observation_keys: Only these observations are computed; ``None`` for all.
         scene: The scene of a reset that names none; ``None`` draws a random one from the seed.
+        film: Whether ``info["frames"]`` holds what the static camera saw on the way, at 5 Hz of simulated time.
         render_mode: ``rgb_array`` or ``None``.
 
     Raises:
@@ -72,6 +77,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
         segmentation: bool = False,
         observation_keys: Sequence[str] | None = None,
         scene: SceneSpec | None = None,
+        film: bool = False,
         render_mode: str | None = None,
     ) -> None:
         self.control = control
@@ -87,6 +93,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
         self._keys = keys
         self.observation_space = Dict({key: spaces[key] for key in keys})
         self.world = TabletopWorld(visuals, renderer)
+        self._film = film
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -100,20 +107,27 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
         return self.observe(), {"time": self.world.time}
 
     def step(self, action: npt.ArrayLike) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """One skill, or one control step of 0.05 s.
+        """One skill, or one control step of 0.05 s. A pick-and-place that ends as it starts moves nothing at all.
+
+        ``info`` holds the simulated ``time``; in skill control the object that was ``picked``, the ``control_steps``
+        and whether everything ``settled``; and ``frames`` where the step was filmed.
 
         Raises:
             ValueError: The action has a wrong shape or is not finite.
             SimulationError: The world exploded.
         """
         info: dict[str, Any] = {}
-        if self.control == "skill":
-            result = self._run_skill(actions.parse_skill(action))
-            info = {"picked": result.picked, "control_steps": result.steps, "settled": result.settled}
-        else:
-            self._run_delta(action)
+        with self._filming() as frames:
+            if self.control == "skill":
+                result = self._run_skill(actions.parse_skill(action))
+                info = {"picked": result.picked, "control_steps": result.steps, "settled": result.settled}
+            else:
+                self._run_delta(action)
+        observation = self.observe()
         info["time"] = self.world.time
-        return self.observe(), 0.0, False, False, info
+        if self._film:
+            info["frames"] = frames
+        return observation, 0.0, False, False, info
 
     def observe(self) -> dict[str, Any]:
         """The present observation; only the pictures that it holds are rendered, each camera once."""
@@ -132,6 +146,11 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
     def render(self) -> npt.NDArray[np.uint8]:
         """The static camera's picture, ``uint8 (S, S, 3)``."""
         return self.world.render("rgb_static", self._image_size).rgb
+
+    @property
+    def render_seconds(self) -> float:
+        """Wall-clock time spent on pictures so far."""
+        return self.world.render_seconds
 
     def get_state(self) -> WorldSnapshot:
         """The exact state of the world; see `TabletopWorld.get_state`."""
@@ -158,7 +177,27 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
         """Release the simulator."""
         self.world.close()
 
+    @contextmanager
+    def _filming(self) -> Iterator[list[npt.NDArray[np.uint8]]]:
+        """The pictures that the static camera takes meanwhile, if this environment films."""
+        frames: list[npt.NDArray[np.uint8]] = []
+        steps = 0
+
+        def shoot() -> None:
+            nonlocal steps
+            steps += 1
+            if steps % FILM_EVERY == 0:
+                frames.append(self.render())
+
+        self.world.after_step = shoot if self._film else None
+        try:
+            yield frames
+        finally:
+            self.world.after_step = None
+
     def _run_skill(self, skill: actions.Skill) -> skills.SkillResult:
+        if skill.primitive is Primitive.PICK_AND_PLACE and np.array_equal(skill.start, skill.end) and not skill.turn:
+            return skills.SkillResult(picked=None, steps=0, settled=self.world.resting())
         if skill.primitive is Primitive.PUSH:
             return skills.push(self.world, skill.start, skill.end)
         return skills.pick_and_place(self.world, skill.start, skill.end, skill.turn)

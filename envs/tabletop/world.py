@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
@@ -93,11 +94,15 @@ class TabletopWorld:
         robot: The arm.
         objects: Body id of each object by name.
         renders: Pictures rendered so far.
+        render_seconds: Wall-clock time that they took.
+        after_step: Called after every control step, for example to film it; ``None`` for nothing.
     """
 
     client: BulletClient
     visuals: Visuals
     renders: int
+    render_seconds: float
+    after_step: Callable[[], None] | None
 
     scene: SceneSpec
     robot: Panda
@@ -112,6 +117,8 @@ class TabletopWorld:
         self.client = BulletClient(renderer)
         self.visuals = visuals
         self.renders = 0
+        self.render_seconds = 0.0
+        self.after_step = None
         self.load(SceneSpec(objects=()))
 
     # ------------------------------------------------------------------------------------ life cycle
@@ -214,6 +221,8 @@ class TabletopWorld:
         require_finite(self.client, self._names, reach=_REACH)
         if not np.isfinite(self.robot.joints()).all():
             raise SimulationError(f"The arm's joints are not finite after {self.time:.2f} s")
+        if self.after_step is not None:
+            self.after_step()
 
     # ----------------------------------------------------------------------------------------- truth
 
@@ -310,8 +319,11 @@ class TabletopWorld:
 
     def render(self, name: cameras.CameraName, size: int = 224) -> Frame:
         """What a camera sees now, ``size`` pixels square. It does not influence the physics."""
+        start = perf_counter()
+        frame = cameras.render(self.client, cameras.camera(name, size, *self.robot.tool()))
         self.renders += 1
-        return cameras.render(self.client, cameras.camera(name, size, *self.robot.tool()))
+        self.render_seconds += perf_counter() - start
+        return frame
 
     # -------------------------------------------------------------------------------------- building
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import envs.tabletop  # noqa: F401  (registers the environment)
 from envs.tabletop import actions, shapes
 from envs.tabletop.actions import Primitive
-from envs.tabletop.env import TabletopEnv
+from envs.tabletop.env import FILM_EVERY, TabletopEnv
 from envs.tabletop.scene import Kind
 from tests.envs.tabletop.scenes import lying, scene, tower
 
@@ -180,3 +180,27 @@ def test_skill_actions_round_trip(primitive, start, end, turn):
     assert skill.start == pytest.approx(start, abs=1e-6)
     assert skill.end == pytest.approx(end, abs=1e-6)
     assert skill.turn == pytest.approx(turn, abs=1e-6)
+
+
+def test_a_pick_and_place_that_ends_where_it_starts_moves_nothing() -> None:
+    env = TabletopEnv(observation_keys=())
+    env.reset(options={"scene": SCENE})
+    before = env.state_digest()
+    target = SCENE.objects[0].position[:2]
+    info = env.step(actions.skill_action(Primitive.PICK_AND_PLACE, target, target))[-1]
+    assert (info["picked"], info["control_steps"]) == (None, 0)
+    assert env.state_digest() == before
+    env.close()
+
+
+def test_filming_changes_nothing_but_the_pictures() -> None:
+    digests = []
+    for film in (False, True):
+        env = TabletopEnv(observation_keys=(), image_size=32, film=film)
+        env.reset(options={"scene": SCENE})
+        info = env.step(actions.skill_action(Primitive.PUSH, (0.0, -0.1), (0.05, 0.1)))[-1]
+        digests.append(env.state_digest())
+        assert len(info.get("frames", ())) == (info["control_steps"] // FILM_EVERY if film else 0)
+        assert (env.render_seconds > 0) is film
+        env.close()
+    assert digests[0] == digests[1]
