@@ -86,6 +86,21 @@ class DeadlinesConfig:
 
 
 @dataclass
+class DatasetConfig:
+    """What ``harness collect`` records.
+
+    Attributes:
+        enabled: Whether the run collects training data; set by the verb.
+        record: Observations; all that the environment makes unless given.
+        images: ``png`` (lossless) or ``jpeg``, for RGB pictures.
+    """
+
+    enabled: bool = False
+    record: list[str] | None = None
+    images: str = "png"
+
+
+@dataclass
 class RunConfig:
     """A run.
 
@@ -102,6 +117,7 @@ class RunConfig:
         limit: Only the first so many episodes; marks the run non-standard.
         run_dir: Where results go; ``runs/<time>-<benchmark>-<agent>-s<seed>`` unless given.
         video: ``none``, ``all``, ``failures`` or ``first:N``.
+        dataset: What ``harness collect`` records.
     """
 
     benchmark: dict[str, Any] = field(default_factory=dict)
@@ -116,6 +132,7 @@ class RunConfig:
     limit: int | None = None
     run_dir: str | None = None
     video: str = "none"
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
 
 
 @dataclass(frozen=True)
@@ -350,6 +367,8 @@ def _check_values(config: RunConfig) -> None:
         if getattr(config.deadlines, item.name) <= 0:
             raise ConfigError(f"deadlines.{item.name} must be a positive number of seconds")
     parse_video(config.video)
+    if config.dataset.images not in ("png", "jpeg"):
+        raise ConfigError(f"dataset.images={config.dataset.images!r} is not one of png, jpeg")
     benchmark = config.protocol.get("benchmark", config.benchmark["name"])
     if benchmark != config.benchmark["name"]:
         raise ConfigError(

@@ -159,10 +159,14 @@ class Agent(ABC):
         privileged: Whether the agent reads ground truth. Every table prints this mark.
         observation_keys: Which observations it reads (camera names, ``robot_obs``, ...). Only these are rendered;
             ``None`` asks for all.
+        plays: Whether it does what it likes instead of what it is told; for collecting data only. It reports what it
+            did in events ``label`` with ``task``, ``instruction``, ``start`` and ``end`` (steps of the stage; the end
+            is exclusive).
     """
 
     privileged: ClassVar[bool] = False
     observation_keys: ClassVar[tuple[str, ...] | None] = None
+    plays: ClassVar[bool] = False
 
     @abstractmethod
     def reset(self, lane: int, view: TaskView, observation: Observation) -> None:
@@ -273,10 +277,13 @@ class EnvRequest:
     Attributes:
         observation_keys: Only these observations are computed; ``None`` means all that the protocol allows.
         video: Whether ``render`` will be called.
+        recording: Whether observations are recorded as training data. Ground truth may then be observed as well, and
+            ``observation_keys=None`` asks for all that there is.
     """
 
     observation_keys: tuple[str, ...] | None = None
     video: bool = False
+    recording: bool = False
 
 
 class Benchmark(ABC):
@@ -287,6 +294,19 @@ class Benchmark(ABC):
     @abstractmethod
     def episodes(self, limit: int | None = None) -> Sequence[EpisodeSpec]:
         """The protocol's episodes in their fixed order; ``limit`` takes a prefix."""
+
+    def collection(self, count: int, seed: int, play: bool) -> Sequence[EpisodeSpec]:  # noqa: ARG002
+        """Episodes to gather training data from; none of them is one of the protocol's own.
+
+        Args:
+            count: How many.
+            seed: What they are drawn from.
+            play: Whether each is one long stage without a task, for agents that do what they like.
+
+        Raises:
+            ValueError: The benchmark has none of that kind.
+        """
+        raise ValueError(f"{self.name} has no {'play' if play else 'training'} episodes to collect from")
 
     @abstractmethod
     def make_env(self, request: EnvRequest) -> TaskEnv:

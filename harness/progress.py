@@ -29,10 +29,12 @@ class Tally:
         self.retried = 0
         self._started = time.monotonic()
         self._finished_here = 0
+        self._steps_here = 0
 
     def add(self, result: EpisodeResult, final: bool) -> None:
         """Count one attempt."""
         if final:
+            self._steps_here += result.steps
             self.counts[result.outcome] += 1
             self._finished_here += 1
         elif result.outcome is Outcome.ERROR:
@@ -57,9 +59,9 @@ class Tally:
         return f"success {rate:.1%} [{interval.low:.1%}, {interval.high:.1%}] ({self.counts[Outcome.SUCCESS]}/{valid})"
 
     def speed_text(self) -> str:
-        """Episodes per minute of this session."""
-        minutes = (time.monotonic() - self._started) / 60
-        return f"{self._finished_here / minutes:.1f} episodes/min" if minutes > 0 else ""
+        """Episodes per minute and actions per second of this session."""
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        return f"{self._finished_here / seconds * 60:.1f} episodes/min, {self._steps_here / seconds:.1f} steps/s"
 
     def errors_text(self) -> str:
         """Final errors and retried attempts."""

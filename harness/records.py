@@ -127,6 +127,7 @@ class EpisodeResult:
         events: What the agent reported.
         final_digest: Hash of the simulator's state after the last action.
         video: An mp4 file's bytes, if one was recorded.
+        recording: The episode as training data (a ``pyarrow.Table``, see `harness.recording`), if it was recorded.
         worker: Name of the worker that ran it.
         started_at: Unix time.
     """
@@ -142,6 +143,7 @@ class EpisodeResult:
     events: tuple[LoggedEvent, ...] = ()
     final_digest: str = ""
     video: bytes | None = None
+    recording: Any = None
     worker: str = ""
     started_at: float = 0.0
 

@@ -19,6 +19,7 @@ import numpy as np
 from harness.actions import InvalidActionError, checked_action
 from harness.interfaces import Action, Agent, Observation, SeedPath, Stage, TaskEnv, TaskView
 from harness.phases import PhaseBoard, PhaseError
+from harness.recording import EpisodeRecorder, RecordingRequest
 from harness.records import (
     EpisodeError,
     EpisodeResult,
@@ -52,6 +53,7 @@ class _Episode:
     setup: dict[str, float] = field(default_factory=lambda: {"env": 0.0, "agent": 0.0, "render": 0.0})
     observation: Observation = field(default_factory=dict)
     video: VideoRecorder | None = None
+    recorder: EpisodeRecorder | None = None
 
     @property
     def current_stage(self) -> Stage:
@@ -71,6 +73,7 @@ class Lane:
         control_hz: float | None,
         board: PhaseBoard,
         worker: str = "",
+        recording: RecordingRequest | None = None,
     ) -> None:
         self.index = index
         self._make_env = make_env
@@ -80,6 +83,7 @@ class Lane:
         self._control_hz = control_hz
         self._board = board
         self._worker = worker
+        self._recording = recording
         self._episode: _Episode | None = None
 
     @property
@@ -100,7 +104,7 @@ class Lane:
     @property
     def observation(self) -> Observation:
         """What the agent acts on next."""
-        return self._running.observation
+        return self._for_agent(self._running.observation)
 
     @property
     def _running(self) -> _Episode:
@@ -125,6 +129,8 @@ class Lane:
             if job.video:
                 episode.video = VideoRecorder()
                 self._record(info)
+            if self._recording is not None:
+                episode.recorder = EpisodeRecorder(self._recording, self._control_hz)
             self._begin_agent_stage()
         except PhaseError as failure:
             return self._finish(Outcome.ERROR, failure.error)
@@ -139,6 +145,11 @@ class Lane:
                 self._collect_events()
                 checked = checked_action(action, _box(env))
             before = time.perf_counter()
+            if episode.recorder is not None:
+                with self._during(Phase.RENDER):
+                    episode.recorder.observe(episode.observation)
+            encoding = time.perf_counter() - before
+            before = time.perf_counter()
             with self._during(Phase.STEP):
                 observation, _, terminated, truncated, info = env.step(checked)
                 success = _success(info)
@@ -146,7 +157,10 @@ class Lane:
             env_seconds = time.perf_counter() - before - rendering
             before = time.perf_counter()
             self._record(info)
-            rendering += time.perf_counter() - before
+            rendering += time.perf_counter() - before + encoding
+            if episode.recorder is not None:
+                progress = 1.0 if success else float(info.get("progress", 0.0))
+                episode.recorder.act(checked, episode.stage, episode.current_stage, success, progress)
             episode.observation = observation
             episode.actions.append(checked)
             episode.seconds.append((env_seconds, agent_seconds, rendering))
@@ -195,7 +209,7 @@ class Lane:
         )
         before = time.perf_counter()
         with self._during(Phase.AGENT_RESET):
-            self._agent.reset(self.index, view, episode.observation)
+            self._agent.reset(self.index, view, self._for_agent(episode.observation))
             self._collect_events()
         episode.setup["agent"] += time.perf_counter() - before
 
@@ -228,11 +242,14 @@ class Lane:
         seconds = np.asarray(episode.seconds, dtype=np.float64).reshape(-1, 3)
         env, agent, render = seconds.sum(axis=0) + [episode.setup[key] for key in ("env", "agent", "render")]
         digest = ""
-        video = None
+        video = recording = None
         try:
             if episode.video is not None:
                 with self._during(Phase.RENDER):
                     video = episode.video.finish()
+            if error is None and episode.recorder is not None:
+                with self._during(Phase.RENDER):
+                    recording = episode.recorder.finish(episode.observation)
             if error is None:
                 with self._during(Phase.STEP):
                     digest = self._environment.state_digest()
@@ -253,6 +270,7 @@ class Lane:
             events=tuple(episode.events),
             final_digest=digest,
             video=video,
+            recording=recording,
             worker=self._worker,
             started_at=episode.started_at,
         )
@@ -272,6 +290,13 @@ class Lane:
         episode = self._running
         for event in self._agent.pop_events(self.index):
             episode.events.append(LoggedEvent(episode.stage, episode.stage_steps, event))
+
+    def _for_agent(self, observation: Observation) -> Observation:
+        """Without what is made only to be recorded."""
+        keys = self._agent.observation_keys
+        if self._recording is None or keys is None:
+            return observation
+        return {key: observation[key] for key in keys if key in observation}
 
     def _record(self, info: Mapping[str, Any]) -> None:
         """Add the frames of this step: those that the environment recorded on the way, or the current view."""

@@ -9,22 +9,27 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from harness import provenance
+from harness.collection import build_dataset, write_shard
 from harness.config import Composed, RunConfig, parse_video
+from harness.dataset import ImageFormat
 from harness.executors.base import Executor, InterruptedRunError, WorkerStartError
 from harness.executors.local import LocalExecutor
 from harness.identity import RunIdentity, difference, hash_path
 from harness.instantiate import ConfigError, build_benchmark, checked_arguments, locate
-from harness.interfaces import Agent, Benchmark
+from harness.interfaces import Agent, Benchmark, EpisodeSpec
 from harness.progress import Display, Tally, make_display
+from harness.recording import RecordingRequest
 from harness.records import EpisodeResult, Job, Outcome, Phase
 from harness.scheduler import RetryPolicy, Scheduler, TooManyErrorsError
 from harness.store import PlannedEpisode, RunReader, RunWriter, StoreError
 from harness.worker import WorkerSpec
 
 RUNS_FOLDER = Path("runs")
+DEFAULT_COLLECTION = 100
+"""Episodes that ``harness collect`` records unless ``limit`` says otherwise."""
 
 
 class ExitCode(IntEnum):
@@ -79,27 +84,48 @@ def prepare(composed: Composed) -> PreparedRun:
     """
     config = composed.config
     agent_class = check_agent(config.agent)
+    if agent_class.plays and not config.dataset.enabled:
+        raise ConfigError(
+            f"agent={config.agent['name']} does what it likes, not what it is told; use `harness collect`"
+        )
     benchmark = build_benchmark(config.benchmark, config.protocol)
+    protocol = {key: value for key, value in config.protocol.items() if key != "_target_"}
+    if config.dataset.enabled:
+        # Part of the protocol's hash, so that a collection can share a table with no evaluation.
+        protocol["collection"] = {"record": config.dataset.record, "images": config.dataset.images}
     identity = RunIdentity(
         benchmark=config.benchmark["name"],
-        protocol={key: value for key, value in config.protocol.items() if key != "_target_"},
+        protocol=protocol,
         fingerprint=dict(benchmark.fingerprint()),
         agent=dict(config.agent),
         checkpoints=_checkpoints(config.agent),
         seed=config.seed,
         repeats=config.repeats,
     )
-    suite = benchmark.episodes()
-    chosen = benchmark.episodes(config.limit) if config.limit is not None else suite
+    if config.dataset.enabled:
+        suite = chosen = _collection(benchmark, agent_class, config)
+    else:
+        suite = benchmark.episodes()
+        chosen = benchmark.episodes(config.limit) if config.limit is not None else suite
     plan = tuple(
         PlannedEpisode(identity.episode_key(spec.episode_id, repeat), repeat, spec)
         for repeat in range(config.repeats)
         for spec in chosen
     )
     deviations = [*composed.protocol_changes, *benchmark.deviations()]
+    if config.dataset.enabled:
+        deviations.insert(0, "a collection of training data, not an evaluation")
     if len(chosen) < len(suite):
         deviations.append(f"limit: the first {len(chosen)} of {len(suite)} episodes")
     return PreparedRun(config, benchmark, identity, plan, tuple(deviations), len(suite), agent_class.privileged)
+
+
+def _collection(benchmark: Benchmark, agent_class: type[Agent], config: RunConfig) -> Sequence[EpisodeSpec]:
+    """The episodes to record; ``limit`` is their number."""
+    try:
+        return benchmark.collection(config.limit or DEFAULT_COLLECTION, config.seed, agent_class.plays)
+    except ValueError as error:
+        raise ConfigError(f"benchmark={config.benchmark['name']}: {error}") from error
 
 
 def check_agent(config: dict[str, Any]) -> type[Agent]:
@@ -176,6 +202,7 @@ def _execute(prepared: PreparedRun, writer: RunWriter) -> ExitCode:
     writer.begin_session(provenance.collect(asdict(config.executor)))
 
     def record(result: EpisodeResult, final: bool) -> None:
+        write_shard(writer.run_dir, result)  # first, so that what the store calls done is on disk
         writer.record(_video_kept(result, config), final=final)
         tally.add(result, final)
         display.finished(result, final)
@@ -194,6 +221,8 @@ def _execute(prepared: PreparedRun, writer: RunWriter) -> ExitCode:
         raise
     if code is ExitCode.COMPLETED and tally.error_rate > config.errors.threshold:
         ending, code = "errors", ExitCode.TOO_MANY_ERRORS
+    if config.dataset.enabled and code is not ExitCode.INTERRUPTED:
+        build_dataset(writer.run_dir, prepared.benchmark.control_hz())
     writer.end_session(ending)
     return code
 
@@ -209,8 +238,16 @@ def _run(prepared: PreparedRun, scheduler: Scheduler, should_stop: Callable[[], 
         lanes=config.executor.lanes,
         run_seed=config.seed,
         video=parse_video(config.video)[0] != "none",
+        recording=_recording(config),
     )
     _executor(config).run(spec, scheduler, should_stop=should_stop, on_status=display.workers)
+
+
+def _recording(config: RunConfig) -> RecordingRequest | None:
+    if not config.dataset.enabled:
+        return None
+    keys = None if config.dataset.record is None else tuple(config.dataset.record)
+    return RecordingRequest(keys, cast(ImageFormat, config.dataset.images))
 
 
 def _executor(config: RunConfig) -> Executor:

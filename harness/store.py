@@ -89,6 +89,11 @@ class RunReader:
         """What the run's results depend on."""
         return RunIdentity.from_dict(self.meta("identity"))
 
+    @property
+    def is_collection(self) -> bool:
+        """Whether the run collected training data instead of evaluating."""
+        return bool(self.meta("config")["dataset"]["enabled"])
+
     def plan(self) -> list[PlannedEpisode]:
         """All planned episodes in order."""
         rows = self._db.execute("SELECT key, repeat, spec FROM episodes ORDER BY ordinal")

@@ -9,6 +9,7 @@ from typing import Any
 from harness.instantiate import build_agent, build_benchmark
 from harness.interfaces import Agent, EnvRequest
 from harness.phases import PhaseBoard
+from harness.recording import RecordingRequest
 from harness.records import Phase
 from harness.rollout import Lane
 
@@ -23,7 +24,8 @@ class WorkerSpec:
         agent: The agent's configuration.
         lanes: Environments per worker.
         run_seed: Seed of the run.
-        video: Whether any episode of this run may be recorded.
+        video: Whether any episode of this run may be filmed.
+        recording: What to record as training data, if anything.
     """
 
     benchmark: Mapping[str, Any]
@@ -32,6 +34,7 @@ class WorkerSpec:
     lanes: int
     run_seed: int
     video: bool
+    recording: RecordingRequest | None = None
 
 
 def build_worker(spec: WorkerSpec, name: str, board: PhaseBoard) -> tuple[Agent, list[Lane]]:
@@ -39,7 +42,7 @@ def build_worker(spec: WorkerSpec, name: str, board: PhaseBoard) -> tuple[Agent,
     with board.during(Phase.AGENT_START):
         agent = build_agent(spec.agent)
     benchmark = build_benchmark(spec.benchmark, spec.protocol)
-    request = EnvRequest(observation_keys=agent.observation_keys, video=spec.video)
+    request = _request(agent, spec)
     lanes = [
         Lane(
             index,
@@ -49,7 +52,17 @@ def build_worker(spec: WorkerSpec, name: str, board: PhaseBoard) -> tuple[Agent,
             control_hz=benchmark.control_hz(),
             board=board,
             worker=name,
+            recording=spec.recording,
         )
         for index in range(spec.lanes)
     ]
     return agent, lanes
+
+
+def _request(agent: Agent, spec: WorkerSpec) -> EnvRequest:
+    """What the agent reads and what is recorded."""
+    if spec.recording is None:
+        return EnvRequest(observation_keys=agent.observation_keys, video=spec.video)
+    read, recorded = agent.observation_keys, spec.recording.keys
+    keys = None if read is None or recorded is None else tuple(dict.fromkeys((*read, *recorded)))
+    return EnvRequest(observation_keys=keys, video=spec.video, recording=True)

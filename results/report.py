@@ -16,7 +16,7 @@ import pandas as pd
 from harness.instantiate import build_benchmark
 from harness.interfaces import Cell, MeanCell, RateCell, Table
 from harness.statistics import Interval, cluster_bootstrap, wilson
-from harness.store import RunReader
+from harness.store import RunReader, StoreError
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,10 @@ def work_out(cell: Cell) -> CellValue:
 
 def _load(run_dir: Path) -> tuple[RunSummary, Sequence[Table]]:
     with RunReader(run_dir) as reader:
+        if reader.is_collection:
+            raise StoreError(
+                f"{run_dir} is a collection of training data, not an evaluation; see its dataset/README.md"
+            )
         frame = reader.frame()
         config = reader.meta("config")
         summary = _summary(reader, frame)

@@ -30,6 +30,7 @@ from harness.interfaces import (
     Table,
     TaskEnv,
     TaskView,
+    derive_seed,
 )
 
 
@@ -78,7 +79,7 @@ class ToyEnv(gymnasium.Env[dict[str, Any], Any]):
         self._x = self._rng.normal(size=2) * 0.01
         self._start = self._x.copy()
         self._count = 0
-        return {"x": self._x.copy()}, {}
+        return self._observe(), {}
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         self._count += 1
@@ -89,11 +90,24 @@ class ToyEnv(gymnasium.Env[dict[str, Any], Any]):
         self._x = self._x + np.asarray(action) + self._rng.normal(size=2) * 1e-3
         progress = float(np.clip((self._x - self._start)[0] / self._protocol.goal, 0.0, 1.0))
         info = {"success": progress >= 1.0, "progress": progress, "metrics": {"distance": float(self._x[0])}}
-        return {"x": self._x.copy()}, progress, False, False, info
+        return self._observe(), progress, False, False, info
 
     def begin_stage(self, index: int) -> Observation:
         self._start = self._x.copy()
-        return {"x": self._x.copy(), "stage": index}
+        return {**self._observe(), "stage": index}
+
+    def _observe(self) -> dict[str, Any]:
+        if not self._request.recording:
+            return {"x": self._x.copy()}
+        everything = {
+            "x": self._x.copy(),
+            "rgb": np.random.default_rng(self._count).integers(0, 256, (8, 12, 3), np.uint8),
+            "depth": np.full((4, 6), self._x[0], np.float32),
+            "words": "left" if self._x[1] < 0 else "right",
+            "secret": float(self._x[1]),
+        }
+        keys = self._request.observation_keys
+        return everything if keys is None else {key: everything[key] for key in keys}
 
     def render(self) -> np.ndarray:  # type: ignore[override]
         frame = np.zeros((32, 48, 3), np.uint8)
@@ -142,6 +156,13 @@ class ToyBenchmark(Benchmark):
             for i in range(self._protocol.episodes)
         ]
         return specs[:limit]
+
+    def collection(self, count: int, seed: int, play: bool) -> Sequence[EpisodeSpec]:
+        stages = (Stage("play", "play", self._protocol.max_steps),) if play else self.episodes()[0].stages
+        return [
+            EpisodeSpec("toy", f"train-{seed}-{i:03}", derive_seed("toy", seed, i) % 2**31, stages, {"family": "train"})
+            for i in range(count)
+        ]
 
     def make_env(self, request: EnvRequest) -> TaskEnv:
         return ToyEnv(self._protocol, request)
@@ -200,6 +221,27 @@ class Walker(SingleLaneAgent):
     def pop_events(self, lane: int) -> Sequence[AgentEvent]:
         steps = self._steps.get(lane, 0)
         return [AgentEvent("compute", {"model_calls": 1, "step": steps})] if steps else []
+
+
+class Player(Walker):
+    """Does what it likes and says so."""
+
+    plays: ClassVar[bool] = True
+
+    def pop_events(self, lane: int) -> Sequence[AgentEvent]:
+        if self._steps.get(lane) != 4:
+            return []
+        return [AgentEvent("label", {"task": "forward", "instruction": "go forward", "start": 1, "end": 3})]
+
+
+class Watcher(Walker):
+    """Reads one observation and minds if it gets another."""
+
+    observation_keys = ("x",)
+
+    def decide(self, memory: list[float], view: TaskView, observation: Observation, rng: np.random.Generator) -> Action:
+        assert set(observation) == {"x"}
+        return super().decide(memory, view, observation, rng)
 
 
 class BatchWalker(Agent):

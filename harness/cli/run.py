@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,23 @@ Example:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    prepared = _prepared(arguments)
+    return run_all(arguments.overrides, multirun=arguments.multirun, config_dir=arguments.config_dir)
+
+
+def run_all(
+    overrides: Sequence[str],
+    *,
+    multirun: bool,
+    config_dir: Path | None,
+    finished: Callable[[Path], None] | None = None,
+) -> int:
+    """Run all points of a sweep after checking each; prints the run directories and returns the worst exit status."""
+    prepared = _prepared(overrides, multirun, config_dir)
     codes = []
     for run, folder in zip(prepared, _run_dirs(prepared), strict=True):
         code = start(run, folder)
+        if finished is not None:
+            finished(folder)
         print(folder)
         codes.append(code)
         if code is ExitCode.INTERRUPTED:
@@ -92,12 +106,9 @@ def _run(arguments: argparse.Namespace) -> int:
     return max(codes)
 
 
-def _prepared(arguments: argparse.Namespace) -> list[PreparedRun]:
+def _prepared(overrides: Sequence[str], multirun: bool, config_dir: Path | None) -> list[PreparedRun]:
     """All points of the sweep, each checked, before the first one starts."""
-    return [
-        prepare(composed)
-        for composed in compose_runs(arguments.overrides, multirun=arguments.multirun, config_dir=arguments.config_dir)
-    ]
+    return [prepare(composed) for composed in compose_runs(overrides, multirun=multirun, config_dir=config_dir)]
 
 
 def _run_dirs(prepared: list[PreparedRun]) -> list[Path]:
@@ -119,10 +130,10 @@ def _run_dirs(prepared: list[PreparedRun]) -> list[Path]:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    for prepared in _prepared(arguments):
+    for prepared in _prepared(arguments.overrides, arguments.multirun, arguments.config_dir):
         identity = prepared.identity
         config = vars(prepared.config) | {
-            key: vars(getattr(prepared.config, key)) for key in ("executor", "ray", "errors", "deadlines")
+            key: vars(getattr(prepared.config, key)) for key in ("executor", "ray", "errors", "deadlines", "dataset")
         }
         print(yaml.safe_dump(config, sort_keys=False).rstrip())
         print(f"# protocol   {identity.protocol_id}, hash {identity.protocol_hash}")

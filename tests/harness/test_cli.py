@@ -53,7 +53,20 @@ def test_python_m_harness_and_the_script_are_the_same() -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    ["run", "plan", "resume", "report", "list", "replay", "watch", "doctor", "export", "replay-golden", "assets"],
+    [
+        "run",
+        "plan",
+        "resume",
+        "report",
+        "list",
+        "replay",
+        "watch",
+        "doctor",
+        "export",
+        "replay-golden",
+        "assets",
+        "collect",
+    ],
 )
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
