@@ -6,14 +6,14 @@ program reads the live ground truth before each motion; if it ends and the task 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from math import pi
 
 import numpy as np
 import numpy.typing as npt
 
-from envs.calvin.layouts import BLOCK_LENGTH, BLOCK_WIDTH, DRAWER_FLOOR, SHELF_TOP
+from envs.calvin.layouts import BLOCK_LENGTH, BLOCK_WIDTH, DRAWER_FLOOR, SHELF_TOP, TABLE_TOP
 from envs.calvin.robot import ORIENTATION_SCALE, POSITION_SCALE
 from envs.calvin.tasks import rotation_difference
 from envs.calvin.truth import PlayTableTruth
@@ -50,6 +50,7 @@ class Motions:
     ) -> Motion:
         """Move in a straight line to a position, turning to the wanted pitch and yaw on the way."""
         goal = np.array([x, y, z])
+        stalled, before = 0, np.inf
         for _ in range(limit):
             euler = np.array([ROLL, self.pitch, self.yaw]) - self.truth.target_euler
             # Angles are commanded component by component, so the short way round has to be chosen here.
@@ -60,8 +61,12 @@ class Motions:
                 shift *= speed / largest
             turn = np.clip(euler / ORIENTATION_SCALE, -1.0, 1.0)
             arrived = largest < 0.05 and np.abs(euler).max() < 0.02
-            if arrived and np.linalg.norm(self.tcp() - goal) < tolerance:
-                return
+            if arrived:
+                error = float(np.linalg.norm(self.tcp() - goal))
+                stalled = stalled + 1 if error > before - 5e-4 else 0
+                before = error
+                if error < tolerance or stalled > 3:
+                    return
             yield self._action(shift, turn)
 
     def wait(self, steps: int) -> Motion:
@@ -236,13 +241,11 @@ class StageProgram:
         if self.held is None:
             return
         block = read_block(self.truth, self.held)
-        x, y = self.free_spot(block.name, block.position[:2], [(0.0, 0.0)])
-        yield from self.place_at(x, y, 0.44)
+        x, y = self.free_spot(block.name, block.position)
+        yield from self.place_at(x, y, TABLE_TOP)
         self.held = None
 
-    def free_spot(
-        self, name: str, near: Sequence[float], preferred: Sequence[tuple[float, float]]
-    ) -> tuple[float, float]:
+    def free_spot(self, name: str, near: Vector) -> tuple[float, float]:
         """The table spot closest to ``near`` that is clear of the other blocks, the button and the switch."""
         obstacles = [read_block(self.truth, other).position for other in self.truth.bodies.blocks if other != name]
         fixed = [(self.truth.layout.button_x, -0.12), (self.truth.layout.switch_x, 0.03)]
@@ -253,8 +256,6 @@ class StageProgram:
             for y in (-0.12, -0.09, -0.06, -0.14)
             if all(np.hypot(x - px, y - py) > 0.105 for px, py in points)
         ]
-        if not spots:
-            return preferred[0]
         return min(spots, key=lambda spot: np.hypot(spot[0] - near[0], spot[1] - near[1]))
 
     # --------------------------------------------------------------------------------------------- blocks
@@ -347,8 +348,19 @@ class StageProgram:
         x, y, z = self.truth.target_position
         yield from self.arm.go(x, y, z + 0.02)
         self.arm.yaw += float(turn)
-        yield from self.arm.go(x, y, z + 0.02, limit=60)
-        yield from self.arm.go(x, y, z - 0.002, speed=0.3, limit=15)
+        yield from self.arm.go(x, y, z + 0.02)
+        yield from self._drop(x, y)
+
+    def _drop(self, x: float, y: float) -> Motion:
+        """Let go of the held block just above the table.
+
+        The stage ends when the block touches the table; dropped, it does so out of the hand, and the next stage
+        finds it free.
+        """
+        if self.held is None:
+            return
+        height = self.truth.target_position[2] - self._bottom(self.held) + TABLE_TOP + 0.007
+        yield from self.arm.go(x, y, height, speed=0.4, tolerance=0.003, limit=25)
         yield from self.arm.open()
         self.held = None
 
@@ -365,10 +377,8 @@ class StageProgram:
         height = max(z + 0.065, 0.53)
         yield from self.arm.go(px, py, height, tolerance=0.02)
         yield from self.arm.go(x - offset[0], y - offset[1], height)
-        yield from self.arm.go(x - offset[0], y - offset[1], 0.46 + 0.01, tolerance=0.004, limit=15)
-        yield from self.arm.go(x - offset[0], y - offset[1], 0.46 - 0.002, speed=0.2, limit=12)
-        yield from self.arm.open()
-        self.held = None
+        yield from self.arm.go(x - offset[0], y - offset[1], 0.49, tolerance=0.006)
+        yield from self._drop(x - offset[0], y - offset[1])
 
     def _push_row(self, name: str, x: float) -> float:
         """The y at which a block put down at ``x`` is farthest from everything else."""
@@ -396,7 +406,7 @@ class StageProgram:
             left = layout.slide_x - self.slide()
             inside = [point for point in others if point[1] > 0.02 and 0.42 < point[2] < 0.5]
             # The plank ends at its own borders; beside the door the hand needs some room.
-            slots = [x for x in np.arange(layout.slide_x - 0.23, layout.slide_x + 0.245, 0.01)]
+            slots = list(np.arange(layout.slide_x - 0.23, layout.slide_x + 0.245, 0.01))
             slots = [x for x in slots if x < left - 0.045 or x > left + 0.28 + 0.045]
             centre = layout.slide_x - 0.14 if left > layout.slide_x - 0.14 else layout.slide_x + 0.14
             x = float(max(slots, key=lambda s: (min([SLOT_GAP, *(abs(s - p[0]) for p in inside)]), -abs(s - centre))))
@@ -460,7 +470,7 @@ class StageProgram:
         top = frozenset({(self.truth.bodies.table, -1)})
         names = [name for name, block in self.truth.start.blocks.items() if block.contacts == top]
         if not names:
-            names = [name for name in self.truth.bodies.blocks if 0.42 < self.truth.block_pose(name)[0][2]]
+            names = [name for name in self.truth.bodies.blocks if self.truth.block_pose(name)[0][2] > 0.42]
         name = min(names, key=lambda n: abs(self.truth.block_pose(n)[0][0] - self.truth.layout.drawer_x))
         yield from self.grasp(name)
         yield from self._raise_held()
@@ -479,19 +489,19 @@ class StageProgram:
             return
         base = min(reachable, key=lambda block: block.half_height)
         yield from self._raise_held()
-        # Align the long axes, if the gripper can turn that far.
+        # Align the sides with as little turning as possible.
         held = read_block(self.truth, name)
-        turn = (base.yaw - held.yaw + pi / 2) % pi - pi / 2
-        if YAW_RANGE[0] < arm.yaw + turn < YAW_RANGE[1]:
-            arm.yaw += turn
+        arm.yaw += (base.yaw - held.yaw + pi / 4) % (pi / 2) - pi / 4
         x, y, z = self.truth.target_position
-        yield from arm.go(x, y, max(z, 0.58))
-        offset = read_block(self.truth, name).position - arm.tcp()
-        x, y = base.position[0] - offset[0], base.position[1] - offset[1]
-        yield from arm.go(x, y, max(z, 0.58), tolerance=0.004)
-        offset = read_block(self.truth, name).position - arm.tcp()
-        x, y = base.position[0] - offset[0], base.position[1] - offset[1]
-        height = arm.tcp()[2] - self._bottom(name) + base.position[2] + base.half_height
+        high = max(z, 0.58)
+        yield from arm.go(x, y, high)
+        x, y = base.position[:2]
+        for _ in range(3):
+            # The arm does not reach every commanded pose exactly: correct by what is left.
+            yield from arm.go(x, y, high)
+            x, y = self.truth.target_position[:2] + base.position[:2] - read_block(self.truth, name).position[:2]
+        yield from arm.go(x, y, high, tolerance=0.003)
+        height = self.truth.target_position[2] - self._bottom(name) + base.position[2] + base.half_height
         yield from arm.go(x, y, height + 0.012, tolerance=0.004)
         yield from arm.go(x, y, height + 0.001, speed=0.2, tolerance=0.003, limit=14)
         yield from arm.open(8)
