@@ -183,7 +183,7 @@ class LanguageTable(Benchmark):
         columns = tuple(self.protocol.labels.get(family, family) for family in families)
         table = Table(
             key="success",
-            title=f"Success per family ({self.protocol.name})",
+            title="Success per family",
             columns=(*columns, "average"),
             rows=(("success", (*cells, _rate(frame[frame["family"].isin(families)]))),),
             one_line=True,

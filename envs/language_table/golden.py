@@ -279,14 +279,21 @@ def compare_file(path: Path, assets: AssetSet | None = None) -> Comparison:
     return compare(arrays, meta, assets or find_assets())
 
 
+def _is_sibling(name: str) -> bool:
+    return name.endswith("_meta.json") or (name.startswith("oracle_") and name.endswith(".json"))
+
+
 def main(files: list[str]) -> int:
-    """Print one line for each file and the first differences; returns the exit status."""
+    """Print one line for each recording and the first differences; returns the exit status.
+
+    JSON files that belong to a recording may be named as well; they are read with it.
+    """
     status = 0
     assets = find_assets()
     if assets.generated:
         print("generated assets: physics will differ; get the official files: harness assets language_table")  # noqa: T201
     for name in files:
-        if name.endswith("_meta.json"):
+        if _is_sibling(Path(name).name):
             continue
         try:
             result = compare_file(Path(name), assets)

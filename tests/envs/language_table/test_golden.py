@@ -88,5 +88,8 @@ def test_main_names_what_it_does_not_know(tmp_path, capsys, official, monkeypatc
 def test_main_passes_on_probes(golden, tmp_path, capsys, official, monkeypatch):
     monkeypatch.setattr(replay, "find_assets", lambda: official)
     shutil.copy(golden / "reward_probes.json", tmp_path)
-    assert replay.main([str(tmp_path / "reward_probes.json")]) == 0
-    assert capsys.readouterr().out.startswith("PASS")
+    siblings = [str(tmp_path / "replays_meta.json"), str(tmp_path / "oracle_play_BLOCK_8.json")]
+    assert replay.main([str(tmp_path / "reward_probes.json"), *siblings]) == 0
+    output = capsys.readouterr().out
+    assert output.startswith("PASS")
+    assert output.count("\n") == 1
