@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import ClassVar, Literal, get_args
@@ -17,7 +17,7 @@ from envs.tabletop.actions import Control
 from envs.tabletop.cameras import CAMERAS
 from envs.tabletop.robot import Visuals
 from envs.tabletop.world import CONTROL_HZ
-from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, MeanCell, RateCell, Table
+from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, MeanCell, RateCell, Table, derive_seed
 from thinkbench.env import ThinkBenchEnv
 from thinkbench.generator import GENERATOR_VERSION, Wording, generate
 from thinkbench.specs import NAME, to_spec
@@ -134,6 +134,21 @@ class ThinkBench(Benchmark):
         if limit is not None and limit < 1:
             raise ValueError(f"limit={limit}: must be at least 1")
         return self._suite[:limit]
+
+    def collection(self, count: int, seed: int, play: bool) -> Sequence[EpisodeSpec]:
+        """Episodes of another suite, templates taking turns; see `Benchmark.collection`."""
+        if play:
+            return super().collection(count, seed, play)
+        protocol = self.protocol
+        suite = 2**31 + derive_seed("thinkbench training", seed) % 2**31  # suites are numbered from 0
+        specs = []
+        for index in range(count):
+            template = self.templates[index % len(self.templates)]
+            episode = generate(template, index // len(self.templates), suite, protocol.wording)
+            spec = to_spec(episode, protocol.step_factor, protocol.step_slack)
+            own = derive_seed("thinkbench training", seed, spec.episode_id) % 2**31
+            specs.append(replace(spec, episode_id=f"train-s{seed}-{spec.episode_id}", seed=own))
+        return specs
 
     def make_env(self, request: EnvRequest) -> ThinkBenchEnv:
         """A fresh environment that computes only what is asked for.

@@ -8,6 +8,7 @@ from functools import cached_property
 from importlib.metadata import version
 from typing import Any, ClassVar, cast
 
+import numpy as np
 import pandas as pd
 
 from envs.bullet.client import Renderer
@@ -15,12 +16,13 @@ from envs.calvin.assets import AssetSet, find_assets
 from envs.calvin.chains import CHAIN_LENGTH, CHAINS
 from envs.calvin.env import OBSERVATION_KEYS, ActionMode, CalvinEnv
 from envs.calvin.frozen import DATA_SHA256, load_chains
-from envs.calvin.initial import SceneHash
+from envs.calvin.initial import ROBOT_OBS, SceneHash
 from envs.calvin.language import INSTRUCTIONS
 from envs.calvin.layouts import Scene
-from envs.calvin.tasks import TASKS
+from envs.calvin.tasks import PLAY, TASKS
+from envs.calvin.training import PLAY_STEPS, training_chain, training_scene, training_state
 from envs.calvin.world import CONTROL_HZ, LedVariant
-from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, MeanCell, RateCell, Stage, Table
+from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, MeanCell, RateCell, Stage, Table, derive_seed
 
 
 @dataclass(frozen=True)
@@ -127,18 +129,46 @@ class Calvin(Benchmark):
             for index, chain in enumerate(chains)
         ]
 
+    def collection(self, count: int, seed: int, play: bool) -> Sequence[EpisodeSpec]:
+        """Chains, or stretches of play, in random scenes of the protocol's table; see `Benchmark.collection`."""
+        return [self._training_episode(index, seed, play) for index in range(count)]
+
+    def _training_episode(self, index: int, seed: int, play: bool) -> EpisodeSpec:
+        scene = Scene(self.protocol.scene)
+        own = derive_seed("calvin training", scene.value, seed, index)
+        rng = np.random.default_rng(own)
+        state = training_state(rng)
+        stages: tuple[Stage, ...]
+        if play:
+            stages = (Stage("play with what is on the table", PLAY, PLAY_STEPS),)
+        else:
+            chain = training_chain(state, rng)
+            stages = tuple(Stage(INSTRUCTIONS[task], task, self.protocol.steps_per_task) for task in chain)
+        return EpisodeSpec(
+            benchmark=self.name,
+            episode_id=f"{PLAY if play else 'train'}-{scene}-s{seed}-{index:05d}",
+            seed=own % 2**31,
+            stages=stages,
+            meta={
+                "scene": scene.value,
+                "robot_obs": ROBOT_OBS.tolist(),
+                "scene_obs": training_scene(scene, state, rng).tolist(),
+            },
+        )
+
     def make_env(self, request: EnvRequest) -> CalvinEnv:
         """A fresh environment that computes only what is asked for.
 
         Raises:
             ValueError: An observation is asked for that the protocol does not allow.
         """
-        keys = self.protocol.observations if request.observation_keys is None else request.observation_keys
-        refused = [key for key in keys if key not in self.protocol.observations]
+        offered = OBSERVATION_KEYS if request.recording else self.protocol.observations
+        keys = offered if request.observation_keys is None else request.observation_keys
+        refused = [key for key in keys if key not in offered]
         if refused:
             raise ValueError(
                 f"the agent asks for {refused[0]!r}, but protocol {self.protocol.name!r} offers "
-                f"{', '.join(self.protocol.observations)}: change the agent or override protocol.observations"
+                f"{', '.join(offered)}: change the agent or override protocol.observations"
             )
         return CalvinEnv(
             self.protocol.scene,

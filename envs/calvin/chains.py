@@ -159,7 +159,7 @@ def is_valid(state: State, chain: tuple[str, ...]) -> bool:
     return True
 
 
-def _chains_from(state: State, count: int, seed: int) -> Iterator[tuple[str, ...]]:
+def chains_from(state: State, count: int, seed: int) -> Iterator[tuple[str, ...]]:
     """Draw five different tasks in a row until ``count`` valid chains were found."""
     random = np.random.RandomState(seed)
     first = [any(rule.applies(state) for rule in RULES[task]) for task in TASKS]
@@ -183,9 +183,7 @@ def generate_chains(count: int = CHAINS) -> list[tuple[State, tuple[str, ...]]]:
     states = initial_states()
     share, rest = divmod(count, len(states))
     chains = [
-        (state, chain)
-        for seed, state in enumerate(states)
-        for chain in _chains_from(state, share + (seed < rest), seed)
+        (state, chain) for seed, state in enumerate(states) for chain in chains_from(state, share + (seed < rest), seed)
     ]
     np.random.RandomState(0).shuffle(chains)  # type: ignore[arg-type]
     return chains

@@ -24,7 +24,7 @@ from envs.calvin.frozen import load_chains
 from envs.calvin.initial import ROBOT_OBS
 from envs.calvin.language import INSTRUCTIONS
 from envs.calvin.layouts import Scene
-from envs.calvin.tasks import TASKS, SceneInfo, achieved, needs
+from envs.calvin.tasks import PLAY, TASKS, SceneInfo, achieved, needs
 from envs.calvin.truth import PlayTableTruth
 from envs.calvin.world import CONTROL_HZ, LedVariant, World
 from harness.interfaces import EpisodeSpec, Stage
@@ -188,6 +188,8 @@ class CalvinEnv(gymnasium.Env[dict[str, Any], Any]):
         if not self._stages or self._start is None:
             return False
         task = self._stages[self._stage].task
+        if task == PLAY:
+            return False
         blocks, robot = needs(task)
         return bool(achieved(self.world.bodies, self._start, self.world.info(blocks, robot), (task,)))
 
@@ -225,7 +227,7 @@ class CalvinEnv(gymnasium.Env[dict[str, Any], Any]):
 
 
 def _known_tasks(tasks: Sequence[str]) -> Sequence[str]:
-    unknown = [task for task in tasks if task not in TASKS]
+    unknown = [task for task in tasks if task not in (*TASKS, PLAY)]
     if unknown:
         raise ValueError(f"unknown CALVIN task {unknown[0]!r}: choose one of {', '.join(TASKS)}")
     return tasks

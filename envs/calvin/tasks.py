@@ -225,6 +225,9 @@ _CHECKS: Mapping[str, Check] = {
 TASKS: tuple[str, ...] = tuple(_CHECKS)
 """Names of the 34 tasks in the order of the public protocol."""
 
+PLAY = "play"
+"""Task of a stage that asks for nothing and never succeeds."""
+
 
 def needs(task: str) -> tuple[tuple[str, ...], bool]:
     """Which blocks' contacts the oracle reads at the end of ``task``, and whether it reads the robot's."""

@@ -40,6 +40,10 @@ class PlayTableTruth:
         """The record against which the current stage is judged."""
         return self._start
 
+    def retargeted(self, task: str) -> PlayTableTruth:
+        """The same world, judged from this moment on by another task."""
+        return PlayTableTruth(self._world, task, self._world.info())
+
     @property
     def target_position(self) -> FloatArray:
         """Commanded tcp position ``(3,)`` in metres, which relative actions move."""

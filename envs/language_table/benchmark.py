@@ -12,8 +12,10 @@ import pandas as pd
 
 from envs.language_table import geometry
 from envs.language_table.assets import AssetSet, find_assets
+from envs.language_table.blocks import BlockMode
 from envs.language_table.boards import BOARDS_PER_FAMILY, BOARDS_SHA256, FROZEN_FAMILIES, FROZEN_MODES, frozen_boards
-from envs.language_table.env import DEFAULT_KEYS, VISUALS, LanguageTableEnv
+from envs.language_table.env import DEFAULT_KEYS, OBSERVATION_KEYS, VISUALS, LanguageTableEnv
+from envs.language_table.training import PLAY, PLAY_STEPS, training_boards
 from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, RateCell, Stage, Table
 
 
@@ -137,6 +139,27 @@ class LanguageTable(Benchmark):
         ]
         return specs[:limit]
 
+    def collection(self, count: int, seed: int, play: bool) -> Sequence[EpisodeSpec]:
+        """Boards of other seeds than the frozen ones, families taking turns; see `Benchmark.collection`."""
+        families = (PLAY,) if play else self.protocol.families
+        steps = PLAY_STEPS if play else self.protocol.max_steps + self.protocol.extra_steps
+        mode = BlockMode(self.protocol.mode)
+        boards = {family: training_boards(family, mode, seed, self._assets) for family in families}
+        specs = []
+        for index in range(count):
+            family = families[index % len(families)]
+            board = next(boards[family])
+            specs.append(
+                EpisodeSpec(
+                    benchmark=self.name,
+                    episode_id=f"train-{family}-s{seed}-{index // len(families):05d}",
+                    seed=board.seed,
+                    stages=(Stage(board.instruction, family, steps),),
+                    meta={"family": family, "mode": mode.value},
+                )
+            )
+        return specs
+
     def make_env(self, request: EnvRequest) -> LanguageTableEnv:
         """A fresh environment that computes only what is asked for.
 
@@ -144,12 +167,13 @@ class LanguageTable(Benchmark):
             ValueError: An observation is asked for that the protocol does not allow.
         """
         protocol = self.protocol
-        keys = protocol.observations if request.observation_keys is None else request.observation_keys
-        refused = [key for key in keys if key not in protocol.observations]
+        offered = OBSERVATION_KEYS if request.recording else protocol.observations
+        keys = offered if request.observation_keys is None else request.observation_keys
+        refused = [key for key in keys if key not in offered]
         if refused:
             raise ValueError(
                 f"the agent asks for {refused[0]!r}, but protocol {protocol.name!r} offers "
-                f"{', '.join(protocol.observations)}: change the agent or override protocol.observations"
+                f"{', '.join(offered)}: change the agent or override protocol.observations"
             )
         return LanguageTableEnv(
             protocol.families[0],

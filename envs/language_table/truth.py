@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from envs.language_table.blocks import BLOCK_INDEX
+from envs.language_table.blocks import BLOCK_INDEX, BlockMode
 from envs.language_table.board import Board
-from envs.language_table.families import Task
+from envs.language_table.families import BoardState, Family, Task
 
 Point = npt.NDArray[np.float64]
 
@@ -15,18 +15,32 @@ Point = npt.NDArray[np.float64]
 class BoardTruth:
     """What a privileged agent may read of a board at any moment. Reading never changes the world."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, family: Family | None = None) -> None:
         self._board = board
+        self._family = family or board.family
+
+    def judged_by(self, family: Family) -> BoardTruth:
+        """The same board under a task of another family, which has been drawn on it."""
+        return BoardTruth(self._board, family)
+
+    @property
+    def mode(self) -> BlockMode:
+        """The block mode."""
+        return self._board.family.mode
+
+    def state(self) -> BoardState:
+        """What success depends on, now."""
+        return self._board.state()
 
     @property
     def family(self) -> str:
         """Name of the task family."""
-        return self._board.family.name
+        return self._family.name
 
     @property
     def task(self) -> Task:
         """The task; its target follows the blocks where the family says so."""
-        return self._board.family.task
+        return self._family.task
 
     @property
     def on_table(self) -> tuple[str, ...]:
@@ -56,4 +70,4 @@ class BoardTruth:
 
     def solved(self) -> bool:
         """Whether the board satisfies the task now."""
-        return self._board.family.solved(self._board.state())
+        return self._family.solved(self._board.state())
