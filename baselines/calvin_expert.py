@@ -187,6 +187,8 @@ class StageProgram:
         }
         program = self.push_into_drawer if task == "push_into_drawer" else programs[words[0]]
         if words[0] not in ("place", "stack"):
+            if self.held is not None and task.startswith("rotate") and words[1] in self.held:
+                yield from self.rotate_held(words[-1])
             if self.held is not None:
                 yield from self.put_down()
             yield from self.finish_last()
@@ -349,6 +351,23 @@ class StageProgram:
         yield from self.arm.go(x, y, z + 0.02)
         self.arm.yaw += float(turn)
         yield from self.arm.go(x, y, z + 0.02)
+        yield from self._drop(x, y)
+
+    def rotate_held(self, side: str) -> Motion:
+        """Turn a block that is already in the hand and put it down within 0.1 m, beside what it was taken from."""
+        if self.held is None:
+            return
+        start = read_block(self.truth, self.held).position
+        others = [read_block(self.truth, other).position for other in self.truth.bodies.blocks if other != self.held]
+        directions = [np.array([np.cos(angle), np.sin(angle)]) for angle in np.arange(16) * pi / 8]
+        spots = [start[:2] + 0.075 * direction for direction in directions]
+        spots = [spot for spot in spots if -0.155 < spot[1] < -0.03]
+        spot = max(spots, key=lambda s: min(float(np.hypot(*(s - other[:2]))) for other in others))
+        self.arm.yaw += (-1.0 if side == "right" else 1.0) * np.radians(80)
+        x, y, z = self.truth.target_position
+        yield from self.arm.go(x, y, z + 0.01)
+        x, y = self.truth.target_position[:2] + spot - read_block(self.truth, self.held).position[:2]
+        yield from self.arm.go(x, y, z + 0.01)
         yield from self._drop(x, y)
 
     def _drop(self, x: float, y: float) -> Motion:
