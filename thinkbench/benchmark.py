@@ -16,7 +16,7 @@ from envs.bullet import Renderer
 from envs.tabletop.actions import Control
 from envs.tabletop.cameras import CAMERAS
 from envs.tabletop.robot import Visuals
-from envs.tabletop.world import CONTROL_HZ
+from envs.tabletop.world import CONTROL_HZ, WORLD_VERSION
 from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, MeanCell, RateCell, Table, derive_seed
 from thinkbench.env import ThinkBenchEnv
 from thinkbench.generator import GENERATOR_VERSION, Wording, generate
@@ -181,10 +181,11 @@ class ThinkBench(Benchmark):
         return float(CONTROL_HZ) if self.protocol.control == "delta" else None
 
     def fingerprint(self) -> Mapping[str, str]:
-        """Hash of all episodes, the generator's version and the physics engine."""
+        """Hash of all episodes, and the versions of generator, world and physics engine."""
         return {
             "suite": suite_hash(self._suite),
             "generator": str(GENERATOR_VERSION),
+            "world": str(WORLD_VERSION),
             "pybullet": version("pybullet"),
         }
 

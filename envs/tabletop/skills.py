@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from envs.tabletop import geometry, kinematics, shapes
 from envs.tabletop.geometry import Grasp
-from envs.tabletop.robot import HOME_POSITION
+from envs.tabletop.robot import HOME_JOINTS, HOME_POSITION
 from envs.tabletop.world import CONTROL_HZ, TabletopWorld
 
 FloatArray = npt.NDArray[np.float64]
@@ -34,6 +34,7 @@ _PUSH_HEIGHT = 0.012  # tool height above the surface when pushing; the finger t
 _CLOSE_STEPS = 8
 _OPEN_STEPS = 4
 _YAW_CENTRE = 0.75  # middle of the wrist's range of yaw, relative to the arm's azimuth
+_HALF_WAY_YAW = 2.5  # radians from home beyond which the wrist turns back in two moves
 _SETTLE_SECONDS = 2.0
 
 
@@ -191,6 +192,10 @@ def _finish(world: TabletopWorld, begin: float, picked: str | None) -> SkillResu
     cruise = _cruise_height(world, here[:2], home[:2])
     if here[2] < cruise:
         _raise_to(world, cruise, world.width_target, _TRAVEL_SPEED)
+    yaw = _unwrapped_yaw(world)
+    if abs(yaw) > _HALF_WAY_YAW:
+        here, _ = world.tool_target
+        _move(world, here, kinematics.vertical(yaw / 2), world.width_target, _TRAVEL_SPEED)
     _move(world, home, kinematics.vertical(0.0), shapes.GRIPPER_OPENING, _TRAVEL_SPEED)
     settled = world.settle(_SETTLE_SECONDS)
     steps = round((world.time - begin) * CONTROL_HZ)
@@ -253,6 +258,18 @@ def _reachable_yaw(yaw: float, turn: float, start: FloatArray, end: FloatArray) 
         )
 
     return min((yaw - math.pi, yaw, yaw + math.pi), key=strain)
+
+
+def _unwrapped_yaw(world: TabletopWorld) -> float:
+    """The tool's yaw as it was turned since home, which may be more than half a turn.
+
+    The shortest way home from there leads through the wrist's limit.
+    """
+    _, orientation = world.tool_target
+    yaw = math.atan2(orientation[1, 0], orientation[0, 0])
+    joints = world.arm_target - HOME_JOINTS
+    turned = float(joints[0] - joints[6])
+    return yaw + 2 * math.pi * round((turned - yaw) / (2 * math.pi))
 
 
 def _turned(vector: FloatArray, angle: float) -> FloatArray:

@@ -198,3 +198,13 @@ def test_workspace_is_reached_at_all_heights(yaw):
                 position, rotation, _ = kinematics.forward(joints)
                 assert position == pytest.approx([x, y, z], abs=1e-4)
                 assert np.abs(rotation - kinematics.vertical(branch)).max() < 1e-3
+
+
+def test_the_way_home_never_leads_through_the_wrists_limit(world):
+    """After this turn the wrist stands more than half a turn from home; the shortest way back would be the wrong one."""
+    world.load(scene(lying("it", Kind.PLANK, 0.0, 0.0, Size.SMALL, yaw=-1.2)))
+    errors = []
+    world.after_step = lambda: errors.append(np.abs(world.robot.joints()[:7, 0] - world.arm_target).max())
+    pick_and_place(world, (0.0, 0.0), (-0.1, 0.2), 1.2)
+    world.after_step = None
+    assert max(errors) < 0.15, "the motors cannot follow"
