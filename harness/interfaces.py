@@ -237,14 +237,20 @@ class TaskEnv(Protocol):
 
     ``reset(seed=spec.seed, options={"episode": spec})`` sets up the episode and its first stage.
     ``step`` returns the usual five values; ``info`` holds ``success`` (bool, of the current stage) and may hold
-    ``progress`` (float in [0, 1]), ``metrics`` (JSON data, kept with the result), ``render_seconds`` (wall-clock time
-    that this call spent on images; also of ``reset``) and ``frames`` (images for the video that were recorded on the
-    way, where one action lasts long). A stage ends with success, with ``terminated``/``truncated``, or when its
-    ``max_steps`` are used up.
+    ``progress`` (float in [0, 1]), ``metrics`` (JSON data, kept with the result) and ``frames`` (images for the video
+    that were recorded on the way, where one action lasts long). A stage ends with success, with
+    ``terminated``/``truncated``, or when its ``max_steps`` are used up.
+
+    Attributes:
+        render_seconds: Wall-clock time spent on images since the environment was made.
     """
 
     action_space: gymnasium.spaces.Space[Any]
     observation_space: gymnasium.spaces.Space[Any]
+
+    @property
+    def render_seconds(self) -> float:
+        """See above."""
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -120,9 +120,10 @@ class Lane:
             if self._env is None:
                 with self._during(Phase.ENV_START):
                     self._env = self._make_env()
+            rendered = self._env.render_seconds
             with self._during(Phase.RESET):
                 observation, info = self._env.reset(seed=job.spec.seed, options={"episode": job.spec})
-            rendering = float(info.get("render_seconds", 0.0))
+            rendering = self._env.render_seconds - rendered
             episode.setup["env"] += time.perf_counter() - before - rendering
             episode.setup["render"] += rendering
             episode.observation = observation
@@ -149,11 +150,11 @@ class Lane:
                 with self._during(Phase.RENDER):
                     episode.recorder.observe(episode.observation)
             encoding = time.perf_counter() - before
-            before = time.perf_counter()
+            before, rendered = time.perf_counter(), env.render_seconds
             with self._during(Phase.STEP):
                 observation, _, terminated, truncated, info = env.step(checked)
                 success = _success(info)
-            rendering = float(info.get("render_seconds", 0.0))
+            rendering = env.render_seconds - rendered
             env_seconds = time.perf_counter() - before - rendering
             before = time.perf_counter()
             self._record(info)

@@ -64,6 +64,7 @@ class ToyEnv(gymnasium.Env[dict[str, Any], Any]):
     def __init__(self, protocol: ToyProtocol, request: EnvRequest) -> None:
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float64)
         self.observation_space = gymnasium.spaces.Dict({"x": gymnasium.spaces.Box(-100, 100, (2,), np.float64)})
+        self.render_seconds = 0.0
         self._protocol = protocol
         self._request = request
         self._faults = dict(fault.split(":", 1) for fault in protocol.faults)

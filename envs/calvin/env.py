@@ -127,7 +127,7 @@ class CalvinEnv(gymnasium.Env[dict[str, Any], Any]):
         self._stage = 0
         self._stage_steps = 0
         self._start: SceneInfo | None = None
-        self._render_seconds = 0.0
+        self.render_seconds = 0.0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -200,12 +200,12 @@ class CalvinEnv(gymnasium.Env[dict[str, Any], Any]):
             frame = (render_static if camera == "static" else render_gripper)(self.world)
             frames[f"rgb_{camera}"] = frame.rgb
             frames[f"depth_{camera}"] = frame.depth
-        self._render_seconds = time.perf_counter() - before
+        self.render_seconds += time.perf_counter() - before
         states = {"robot_obs": self.world.robot_obs, "scene_obs": self.world.scene_obs}
         return {key: states[key]() if key in states else frames[key] for key in self._keys}
 
     def _info(self, success: bool) -> dict[str, Any]:
-        return {"success": success, "render_seconds": self._render_seconds}
+        return {"success": success}
 
     def render(self) -> npt.NDArray[np.uint8] | None:
         """The static camera's view, ``uint8 (200, 200, 3)``, or ``None`` without a render mode."""

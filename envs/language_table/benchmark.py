@@ -182,7 +182,6 @@ class LanguageTable(Benchmark):
             observation_keys=keys,
             visuals=protocol.visuals,
             render_mode="rgb_array" if request.video else None,
-            report_times=True,
             assets=self._assets,
         )
 

@@ -84,7 +84,6 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
         observation_keys: Which observations to compute.
         visuals: ``stock``, or ``lowpoly`` for an arm with simplified meshes (non-standard pixels).
         render_mode: ``rgb_array`` to allow ``render``.
-        report_times: Put ``render_seconds`` into ``info``; off by default, because ``info`` is reproducible without.
         assets: Models to use; by default the official files where they are found, generated ones elsewhere.
 
     Raises:
@@ -104,7 +103,6 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
         observation_keys: Sequence[str] = DEFAULT_KEYS,
         visuals: str = "stock",
         render_mode: str | None = None,
-        report_times: bool = False,
         assets: AssetSet | None = None,
     ) -> None:
         check_combination(family, mode)
@@ -124,7 +122,6 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
         self._family, self._mode, self._training = family, mode, training
         self._delay = delay_reward_steps
         self._max_steps = max_steps
-        self._report_times = report_times
         self._lowpoly = visuals == "lowpoly"
         self._assets = assets or find_assets()
         self._board: Board | None = None
@@ -132,7 +129,7 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
         self._view: View | None = None
         self._encoded: npt.NDArray[np.int32] | None = None
         self._steps = 0
-        self._render_seconds = 0.0
+        self.render_seconds = 0.0
 
     # ------------------------------------------------------------------------------------------- episodes
 
@@ -171,7 +168,6 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
         self._encoded = encode_instruction(task.instruction)
         self._steps = 0
         self._view = None
-        self._render_seconds = 0.0
         return self._observe(), self._info(False)
 
     def _configure(self, options: dict[str, Any]) -> str | None:
@@ -215,7 +211,6 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
         reward, done = board.step(shift)
         self._steps += 1
         self._view = None
-        self._render_seconds = 0.0
         truncated = not done and self._max_steps is not None and self._steps >= self._max_steps
         return self._observe(), reward, done, truncated, self._info(done)
 
@@ -251,13 +246,12 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
             if self._scene is None:
                 self._scene = Scene(self._assets, self._lowpoly)
             self._view = self._scene.draw(board.world, board.on_table)
-            self._render_seconds += time.perf_counter() - before
+            self.render_seconds += time.perf_counter() - before
         return self._view
 
     def _info(self, success: bool) -> dict[str, Any]:
         board = self._require_board()
-        info = {"success": success, "instruction": board.family.task.instruction, "family": self._family}
-        return {**info, "render_seconds": self._render_seconds} if self._report_times else info
+        return {"success": success, "instruction": board.family.task.instruction, "family": self._family}
 
     def render(self) -> npt.NDArray[np.uint8] | None:
         """The camera's view, ``uint8 (180, 320, 3)``, or ``None`` without a render mode."""

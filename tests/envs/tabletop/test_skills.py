@@ -201,7 +201,7 @@ def test_workspace_is_reached_at_all_heights(yaw):
 
 
 def test_the_way_home_never_leads_through_the_wrists_limit(world):
-    """After this turn the wrist stands more than half a turn from home; the shortest way back would be the wrong one."""
+    """After this turn the wrist stands more than half a turn from home; the shortest way back is the wrong one."""
     world.load(scene(lying("it", Kind.PLANK, 0.0, 0.0, Size.SMALL, yaw=-1.2)))
     errors = []
     world.after_step = lambda: errors.append(np.abs(world.robot.joints()[:7, 0] - world.arm_target).max())
