@@ -46,7 +46,7 @@ test-slow: install
 	$(BIN)/pytest -m slow
 
 benchmark: install
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks harness world -o results/reference/benchmarks
 
 clean:
 	rm -rf .venv build *.egg-info

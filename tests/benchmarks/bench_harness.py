@@ -46,9 +46,11 @@ def overhead() -> dict[str, float]:
     parts = attempts[["wall_env", "wall_agent", "wall_render"]].to_numpy().sum()
     per_episode = (span - parts) / len(attempts)
     print(f"overhead per episode {1e3 * per_episode:.2f} ms of {1e3 * span / len(attempts):.0f} ms")
+    print(f"expert on one worker: {60 * len(attempts) / span:.1f} episodes per minute")
     return {
         "episodes": len(attempts),
         "seconds_per_episode": span / len(attempts),
+        "episodes_per_minute": 60 * len(attempts) / span,
         "overhead_seconds_per_episode": per_episode,
         "share_of_wall_time": (span - parts) / span,
     }

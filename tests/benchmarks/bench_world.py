@@ -1,16 +1,12 @@
-"""How fast the tabletop world is; prints JSON. All times are CPU time of this process, medians of several runs.
-
-Run it with ``python tests/benchmarks/bench_world.py`` on an otherwise idle machine.
-"""
+"""How fast the tabletop world is. All times are CPU time of this process, medians of several runs."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +17,7 @@ from envs.tabletop.random_scenes import random_scene
 from envs.tabletop.scene import Colour, Kind, ObjectSpec, SceneSpec, Size
 
 DELTA_STEPS = 40
+REPEATS = 9
 
 
 def cpu_seconds(call: Callable[[], object], repeats: int) -> float:
@@ -80,29 +77,22 @@ def skill_seconds(repeats: int) -> dict[str, float]:
     return seconds | {"reset": reset}
 
 
-def main() -> None:
+def main() -> dict[str, Any]:
     """Measure everything and print it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=9, help="measured runs of each figure")
-    repeats = parser.parse_args().repeats
     both = tuple(CAMERAS)
-    report = {
-        "machine": platform.processor() or platform.machine(),
+    numbers = {
         "renderer": "tiny",
         "delta_steps_per_cpu_second": {
-            "without_rendering": delta_steps_per_second(("robot_obs",), 96, repeats),
-            "both_cameras_96px": delta_steps_per_second(both, 96, repeats),
-            "both_cameras_224px": delta_steps_per_second(both, 224, repeats),
+            "without_rendering": delta_steps_per_second(("robot_obs",), 96, REPEATS),
+            "both_cameras_96px": delta_steps_per_second(both, 96, REPEATS),
+            "both_cameras_224px": delta_steps_per_second(both, 224, REPEATS),
         },
         "render_cpu_ms": {
-            f"{visuals}_{size}px": render_milliseconds(visuals, size, repeats)
+            f"{visuals}_{size}px": render_milliseconds(visuals, size, REPEATS)
             for visuals in ("lowpoly", "stock")
             for size in (96, 224)
         },
-        "cpu_seconds": skill_seconds(repeats),
+        "cpu_seconds": skill_seconds(REPEATS),
     }
-    print(json.dumps(report, indent=2))
-
-
-if __name__ == "__main__":
-    main()
+    print(json.dumps(numbers, indent=2))
+    return numbers
