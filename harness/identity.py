@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 KEY_LENGTH = 32
 """Hex digits kept of a SHA-256 (128 bits)."""
@@ -19,6 +22,26 @@ KEY_LENGTH = 32
 def canonical_json(data: Any) -> str:
     """One spelling per value: sorted keys, no spaces. NaN and infinities raise ``ValueError``."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def plain_data(value: Any) -> Any:
+    """JSON data from what agents and environments report: NumPy values become numbers and lists, tuples become lists,
+    and numbers that JSON does not know (NaN, infinities) become ``None``.
+
+    Raises:
+        TypeError: for anything else, naming its type.
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain_data(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_data(item) for item in value]
+    raise TypeError(f"{type(value).__name__} is no JSON data; report numbers, strings, lists and mappings")
 
 
 def content_hash(data: Any) -> str:

@@ -17,7 +17,8 @@ import gymnasium
 import numpy as np
 
 from harness.actions import InvalidActionError, checked_action
-from harness.interfaces import Action, Agent, Observation, SeedPath, Stage, TaskEnv, TaskView
+from harness.identity import plain_data
+from harness.interfaces import Action, Agent, AgentEvent, Observation, SeedPath, Stage, TaskEnv, TaskView
 from harness.phases import PhaseBoard, PhaseError
 from harness.recording import EpisodeRecorder, RecordingRequest
 from harness.records import (
@@ -153,14 +154,13 @@ class Lane:
             before, rendered = time.perf_counter(), env.render_seconds
             with self._during(Phase.STEP):
                 observation, _, terminated, truncated, info = env.step(checked)
-                success = _success(info)
+                success, progress, metrics = _verdict(info)
             rendering = env.render_seconds - rendered
             env_seconds = time.perf_counter() - before - rendering
             before = time.perf_counter()
             self._record(info)
             rendering += time.perf_counter() - before + encoding
             if episode.recorder is not None:
-                progress = 1.0 if success else float(info.get("progress", 0.0))
                 episode.recorder.act(checked, episode.stage, episode.current_stage, success, progress)
             episode.observation = observation
             episode.actions.append(checked)
@@ -168,7 +168,7 @@ class Lane:
             episode.stage_steps += 1
             out_of_steps = episode.stage_steps >= episode.current_stage.max_steps
             if success or terminated or truncated or out_of_steps:
-                return self._end_stage(success, info)
+                return self._end_stage(success, progress, metrics)
         except PhaseError as failure:
             return self._finish(Outcome.ERROR, failure.error)
         return None
@@ -214,15 +214,15 @@ class Lane:
             self._collect_events()
         episode.setup["agent"] += time.perf_counter() - before
 
-    def _end_stage(self, success: bool, info: Mapping[str, Any]) -> EpisodeResult | None:
+    def _end_stage(self, success: bool, progress: float, metrics: Mapping[str, Any]) -> EpisodeResult | None:
         episode = self._running
         episode.stages.append(
             StageResult(
                 task=episode.current_stage.task,
                 success=success,
                 steps=episode.stage_steps,
-                progress=1.0 if success else float(info.get("progress", 0.0)),
-                metrics=dict(info.get("metrics", {})),
+                progress=progress,
+                metrics=metrics,
             )
         )
         if not success:
@@ -290,7 +290,8 @@ class Lane:
     def _collect_events(self) -> None:
         episode = self._running
         for event in self._agent.pop_events(self.index):
-            episode.events.append(LoggedEvent(episode.stage, episode.stage_steps, event))
+            plain = AgentEvent(str(event.kind), plain_data(event.data))
+            episode.events.append(LoggedEvent(episode.stage, episode.stage_steps, plain))
 
     def _for_agent(self, observation: Observation) -> Observation:
         """Without what is made only to be recorded."""
@@ -388,7 +389,12 @@ def _box(env: TaskEnv) -> gymnasium.spaces.Box:
     return env.action_space
 
 
-def _success(info: Mapping[str, Any]) -> bool:
+def _verdict(info: Mapping[str, Any]) -> tuple[bool, float, dict[str, Any]]:
+    """Success, progress and metrics that a step reports."""
     if "success" not in info:
         raise KeyError("the environment's step() must report info['success']")
-    return bool(info["success"])
+    success = bool(info["success"])
+    progress = 1.0 if success else float(info.get("progress", 0.0))
+    if not 0.0 <= progress <= 1.0:
+        raise ValueError(f"the environment's info['progress'] is {progress}, which is not in [0, 1]")
+    return success, progress, plain_data(dict(info.get("metrics", {})))

@@ -3,11 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.identity import RunIdentity, canonical_json, content_hash, difference, hash_path
+from harness.identity import RunIdentity, canonical_json, content_hash, difference, hash_path, plain_data
 from harness.interfaces import derive_seed
 
 JSON = st.recursive(
@@ -68,6 +69,13 @@ def test_runs_of_two_agents_share_episode_keys_so_that_they_can_be_paired() -> N
     assert IDENTITY.episode_key("toy-000", 1) != IDENTITY.episode_key("toy-000", 0)
     assert replace(IDENTITY, seed=1).episode_key("toy-000", 0) != IDENTITY.episode_key("toy-000", 0)
     assert replace(IDENTITY, fingerprint={}).episode_key("toy-000", 0) != IDENTITY.episode_key("toy-000", 0)
+
+
+def test_what_agents_and_environments_report_becomes_plain_json() -> None:
+    reported = {"cost": np.float32(0.5), "curve": np.array([1.0, np.nan]), "ok": np.bool_(True), 3: (1, np.int64(2))}
+    assert plain_data(reported) == {"cost": 0.5, "curve": [1.0, None], "ok": True, "3": [1, 2]}
+    with pytest.raises(TypeError, match="set is no JSON data"):
+        plain_data({"x": {1, 2}})
 
 
 def test_folder_hash_depends_on_names_and_bytes(tmp_path: Path) -> None:
