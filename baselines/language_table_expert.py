@@ -71,6 +71,16 @@ class _Memory:
     attempts: int = 0
     free_goal: Vector | None = None
 
+    def start_over(self) -> None:
+        """Forget the present push; the next one begins with an approach."""
+        self.pushing = False
+        self.direction = None
+        self.goal_angle = None
+        self.since_progress = 0
+        self.approach_steps = 0
+        self.push_steps = 0
+        self.best = math.inf
+
 
 @dataclass(frozen=True)
 class _Aim:
@@ -171,7 +181,7 @@ class LanguageTableExpert:
             low = (geometry.X_MIN + geometry.SPAWN_MARGIN, geometry.Y_MIN + geometry.SPAWN_MARGIN)
             high = (geometry.X_MAX - geometry.SPAWN_MARGIN, geometry.Y_MAX - geometry.SPAWN_MARGIN)
             memory.free_goal = rng.uniform(low, high)
-            _start_over(memory)
+            memory.start_over()
             memory.attempts = 0
         others = tuple(name for name in truth.on_table if name != memory.block)
         return _Aim(memory.block, memory.free_goal, others)
@@ -179,46 +189,55 @@ class LanguageTableExpert:
     # -------------------------------------------------------------------------------------------- how to
 
     def _push_towards(self, truth: BoardTruth, memory: _Memory, aim: _Aim, rng: np.random.Generator) -> Vector:
-        position, tip = truth.position(aim.block), truth.tip()
-        if aim.block != memory.block and truth.family != "block2block":
+        position = truth.position(aim.block)
+        if aim.block != memory.block:
             memory.block = aim.block
-            _start_over(memory)
+            memory.start_over()
         ahead = self._heading(truth, aim, position)
         self._watch_progress(truth, memory, aim, position)
-        if memory.pushing and memory.direction is not None:
-            to_block = position - tip
-            memory.push_steps += 1
-            if _angle_between(to_block, ahead) > _SLIPPED and memory.push_steps <= _DETOUR_STEPS:
-                # The free side was not right behind the block: push on as begun for a few centimetres.
-                ahead = memory.direction
-            lost = float(np.linalg.norm(to_block)) > _LOST or _angle_between(to_block, ahead) > _SLIPPED
-            if lost or self._goes_overboard(position, ahead):
-                memory.attempts += memory.push_steps < _SHORT_PUSH
-                _start_over(memory)
+        if memory.block != aim.block:
+            return np.zeros(2)
+        if memory.pushing:
+            ahead = self._watch_contact(truth, memory, position, ahead)
         if not memory.pushing:
-            if memory.direction is None:
-                memory.direction = self._approach_direction(truth, aim.block, ahead, rng if memory.attempts else None)
-            memory.approach_steps += 1
-            if memory.approach_steps > _APPROACH_STEPS:
-                memory.attempts += 1
-                _start_over(memory)
-                memory.direction = self._approach_direction(truth, aim.block, ahead, rng if memory.attempts else None)
-            behind = position - _STANDOFF * memory.direction
-            if float(np.linalg.norm(tip - behind)) > _ARRIVED and not _in_place(tip, position, memory.direction):
-                return self._travel(truth, behind)
+            shift = self._approach(truth, memory, aim.block, ahead, rng)
+            if shift is not None:
+                return shift
             memory.pushing = True
-        across = np.array([-ahead[1], ahead[0]])
-        offset = float((tip - position) @ across)
-        # Off the line through the centre the block would turn and drift: get back in line before pushing on.
-        speed = PUSH_SPEED * min(1.0, max(0.2, 1.3 - abs(offset) / _IN_LINE))
-        shift: Vector = speed * ahead - np.clip(_LATERAL_GAIN * offset, -0.015, 0.015) * across
-        return shift
+        return _through_centre(truth.tip(), position, ahead)
 
-    @staticmethod
-    def _goes_overboard(position: Vector, ahead: Vector) -> bool:
-        """Whether the block is near the edge and on its way out, where the rod could not fetch it back from."""
-        excess = position - _on_board(position, _EDGE / 2)
-        return bool(excess @ ahead > 0)
+    def _watch_contact(self, truth: BoardTruth, memory: _Memory, position: Vector, ahead: Vector) -> Vector:
+        """The direction to push in; starts over where the rod slipped off or the block is about to leave the board."""
+        assert memory.direction is not None
+        to_block = position - truth.tip()
+        memory.push_steps += 1
+        if _angle_between(to_block, ahead) > _SLIPPED and memory.push_steps <= _DETOUR_STEPS:
+            # The free side was not right behind the block: push on as begun for a few centimetres.
+            ahead = memory.direction
+        lost = float(np.linalg.norm(to_block)) > _LOST or _angle_between(to_block, ahead) > _SLIPPED
+        # Near the edge and on its way out: the rod could not fetch the block back from there.
+        overboard = (position - _on_board(position, _EDGE / 2)) @ ahead > 0
+        if lost or overboard:
+            memory.attempts += memory.push_steps < _SHORT_PUSH
+            memory.start_over()
+        return ahead
+
+    def _approach(
+        self, truth: BoardTruth, memory: _Memory, block: str, ahead: Vector, rng: np.random.Generator
+    ) -> Vector | None:
+        """A step towards the place from which to push, or ``None`` once there."""
+        memory.approach_steps += 1
+        if memory.approach_steps > _APPROACH_STEPS:
+            memory.attempts += 1
+            memory.start_over()
+        if memory.direction is None:
+            memory.direction = self._approach_direction(truth, block, ahead, rng if memory.attempts else None)
+        position, tip = truth.position(block), truth.tip()
+        behind = position - _STANDOFF * memory.direction
+        arrived = float(np.linalg.norm(tip - behind)) <= _ARRIVED
+        if arrived or _in_place(tip, position, memory.direction):
+            return None
+        return self._travel(truth, behind)
 
     def _heading(self, truth: BoardTruth, aim: _Aim, position: Vector) -> Vector:
         """Direction in which the block has to move now."""
@@ -239,7 +258,6 @@ class LanguageTableExpert:
         """A push direction near ``ahead`` whose starting point is free and on the board; ``rng`` adds variety."""
         position = truth.position(block)
         centres = [truth.position(name) for name in truth.on_table if name != block]
-
         off_board = float(np.linalg.norm(position - _on_board(position)))
 
         def cost(offset: float) -> float:
@@ -263,7 +281,7 @@ class LanguageTableExpert:
         if memory.since_progress < _STUCK_STEPS:
             return
         memory.attempts += 1
-        _start_over(memory)
+        memory.start_over()
         if truth.family == "block2block" and truth.task.target_block is not None:
             memory.block = truth.task.target_block if memory.block == truth.task.block else truth.task.block
 
@@ -280,14 +298,14 @@ class LanguageTableExpert:
         return way * min(1.0, TRAVEL_SPEED / max(length, 1e-9))
 
 
-def _start_over(memory: _Memory) -> None:
-    memory.pushing = False
-    memory.direction = None
-    memory.goal_angle = None
-    memory.since_progress = 0
-    memory.approach_steps = 0
-    memory.push_steps = 0
-    memory.best = math.inf
+def _through_centre(tip: Vector, position: Vector, ahead: Vector) -> Vector:
+    """A step that pushes a block in the direction ``ahead``, keeping the rod in line with its centre."""
+    across = np.array([-ahead[1], ahead[0]])
+    offset = float((tip - position) @ across)
+    # Off the line through the centre the block would turn and drift: get back in line before pushing on.
+    speed = PUSH_SPEED * min(1.0, max(0.2, 1.3 - abs(offset) / _IN_LINE))
+    shift: Vector = speed * ahead - np.clip(_LATERAL_GAIN * offset, -0.015, 0.015) * across
+    return shift
 
 
 def _unit(angle: float) -> Vector:
