@@ -14,11 +14,10 @@ from typing import Any
 
 import imageio_ffmpeg
 import psutil
-from rich.console import Console
 from rich.table import Table
 
 from harness import provenance
-from harness.cli.options import verb
+from harness.cli.options import verb, wide_console
 from harness.interfaces import Check
 
 CHECKS_GROUP = "thinkjepa_harness.checks"
@@ -46,7 +45,7 @@ def _doctor(arguments: argparse.Namespace) -> int:  # noqa: ARG001 - the verb ha
     for check in _all_checks():
         table.add_row(MARKS[check.status], check.name, check.found, check.remedy)
         failed |= check.status == "fail"
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    wide_console().print(table)
     return 1 if failed else 0
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from harness.cli.options import verb
+from harness.cli.options import verb, wide_console
 from harness.config import ConfigGroups
 from harness.instantiate import ConfigError, locate
 from harness.runs import RUNS_FOLDER
@@ -34,7 +32,7 @@ def add(verbs: Any) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    console = _console()
+    console = wide_console()
     table = Table(box=None, pad_edge=False)
     if arguments.what == "runs":
         for column in ("run", "benchmark", "protocol", "agent", "done", "success", "errors", "state"):
@@ -50,11 +48,6 @@ def _list(arguments: argparse.Namespace) -> int:
             table.add_row(name, _describe(group, groups.load(group, name)))
     console.print(table)
     return 0
-
-
-def _console() -> Console:
-    """As wide as the terminal; wide enough for every table where the output goes into a file or a pipe."""
-    return Console(width=None if sys.stdout.isatty() else 200)
 
 
 def _describe(group: str, option: dict[str, Any]) -> str:
@@ -101,7 +94,7 @@ def _rate(counts: dict[str, int]) -> str:
 def _watch(arguments: argparse.Namespace) -> int:
     with RunReader(arguments.run) as reader:
         if arguments.once:
-            _console().print(_watch_table(reader)[0])
+            wide_console().print(_watch_table(reader)[0])
             return 0
         with Live(refresh_per_second=4) as live:
             while True:

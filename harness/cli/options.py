@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from typing import Any
+
+from rich.console import Console
 
 from harness.store import PlannedEpisode, StoreError
 
@@ -22,6 +25,11 @@ def verb(
     )
     parser.set_defaults(execute=execute)
     return parser
+
+
+def wide_console() -> Console:
+    """As wide as the terminal; wide enough for every table where the output goes into a file or a pipe."""
+    return Console(width=None if sys.stdout.isatty() else 200)
 
 
 def find_episode(plan: list[PlannedEpisode], name: str) -> PlannedEpisode:
