@@ -76,8 +76,13 @@ class PreparedRun:
         }
 
 
-def prepare(composed: Composed) -> PreparedRun:
+def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> PreparedRun:
     """Check everything that can be checked without starting a simulator, and list the episodes.
+
+    Args:
+        composed: The configuration.
+        recorded: The episodes of the run that is to be resumed. Those of a collection are drawn, which may take long,
+            so they are not drawn again.
 
     Raises:
         ConfigError: if the agent or benchmark cannot be built from the configuration.
@@ -103,7 +108,7 @@ def prepare(composed: Composed) -> PreparedRun:
         repeats=config.repeats,
     )
     if config.dataset.enabled:
-        suite = chosen = _collection(benchmark, agent_class, config)
+        suite = chosen = _collection(benchmark, agent_class, config, recorded)
     else:
         suite = benchmark.episodes()
         chosen = benchmark.episodes(config.limit) if config.limit is not None else suite
@@ -120,10 +125,15 @@ def prepare(composed: Composed) -> PreparedRun:
     return PreparedRun(config, benchmark, identity, plan, tuple(deviations), len(suite), agent_class.privileged)
 
 
-def _collection(benchmark: Benchmark, agent_class: type[Agent], config: RunConfig) -> Sequence[EpisodeSpec]:
+def _collection(
+    benchmark: Benchmark, agent_class: type[Agent], config: RunConfig, recorded: Sequence[EpisodeSpec]
+) -> Sequence[EpisodeSpec]:
     """The episodes to record; ``limit`` is their number."""
+    count = config.limit or DEFAULT_COLLECTION
+    if len(recorded) == count:
+        return recorded
     try:
-        return benchmark.collection(config.limit or DEFAULT_COLLECTION, config.seed, agent_class.plays)
+        return benchmark.collection(count, config.seed, agent_class.plays)
     except ValueError as error:
         raise ConfigError(f"benchmark={config.benchmark['name']}: {error}") from error
 
@@ -184,6 +194,12 @@ def resume(run_dir: Path, prepared: PreparedRun) -> ExitCode:
     """Run what is missing of a run that was checked by `check_resumable`."""
     with RunWriter.reopen(run_dir) as writer:
         return _execute(prepared, writer)
+
+
+def recorded_episodes(run_dir: Path) -> list[EpisodeSpec]:
+    """The episodes of a run, each once, in their order."""
+    with RunReader(run_dir) as reader:
+        return [planned.spec for planned in reader.plan() if planned.repeat == 0]
 
 
 def recorded_config(run_dir: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from harness.runs import (
     default_run_dir,
     prepare,
     recorded_config,
+    recorded_episodes,
     resume,
     start,
 )
@@ -151,7 +152,7 @@ def _resume(arguments: argparse.Namespace) -> int:
     if config.run_dir is not None and Path(config.run_dir) != arguments.run:
         config.run_dir = str(arguments.run)
     try:
-        prepared = prepare(Composed(config, ()))
+        prepared = prepare(Composed(config, ()), recorded_episodes(arguments.run))
     except ConfigError as error:
         raise ConfigError(f"{arguments.run} cannot be resumed: {error}") from error
     check_resumable(arguments.run, prepared)

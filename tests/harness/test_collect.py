@@ -178,6 +178,21 @@ def test_a_shard_whose_attempt_was_never_recorded_is_replaced(tmp_path: Path, mo
     assert checksums(tmp_path / "run") == checksums(tmp_path / "reference")
 
 
+def test_resuming_draws_no_episodes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.toys import ToyBenchmark
+
+    collect(tmp_path, LIMIT, "repeats=2")
+    drawn: list[int] = []
+    own = ToyBenchmark.collection
+    monkeypatch.setattr(ToyBenchmark, "collection", lambda self, n, *rest: drawn.append(n) or own(self, n, *rest))
+    assert main(["resume", str(tmp_path)]) == 0
+    assert drawn == []
+    assert main(["resume", str(tmp_path), "limit=3"]) == 2
+    assert "another list of episodes" in capsys.readouterr().err
+
+
 def test_building_that_was_interrupted_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     collect(tmp_path / "reference", LIMIT)
 
