@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
+import pybullet
 
 from envs.bullet.camera import Camera, Frame, perspective
 from envs.calvin.world import World
@@ -18,19 +21,28 @@ _STATIC_NEAR_FAR = (0.01, 10.0)
 _GRIPPER_NEAR_FAR = (0.01, 2.0)
 
 
-def render_static(world: World) -> Frame:
-    """The static camera's frame, 200x200, field of view 10 degrees."""
-    view = world.client.computeViewMatrix(_STATIC_EYE, _STATIC_TARGET, _STATIC_UP)
+@functools.cache
+def static_camera() -> Camera:
+    """The static camera: 200x200, field of view 10 degrees."""
+    view = pybullet.computeViewMatrix(_STATIC_EYE, _STATIC_TARGET, _STATIC_UP)
     near, far = _STATIC_NEAR_FAR
-    camera = Camera(tuple(view), perspective(10, near, far), STATIC_SIZE, STATIC_SIZE, near, far)
-    return camera.render(world.client)
+    return Camera(tuple(view), perspective(10, near, far), STATIC_SIZE, STATIC_SIZE, near, far)
 
 
-def render_gripper(world: World) -> Frame:
-    """The gripper camera's frame, 84x84, field of view 75 degrees; looks along its link's y axis, with -z up."""
+def gripper_camera(world: World) -> Camera:
+    """The gripper camera now: 84x84, field of view 75 degrees; looks along its link's y axis, with -z up."""
     position, orientation = world.client.getLinkState(world.robot.uid, GRIPPER_CAMERA_LINK)[:2]
     axes = np.array(world.client.getMatrixFromQuaternion(orientation)).reshape(3, 3)
     view = world.client.computeViewMatrix(position, position + axes[:, 1], -axes[:, 2])
     near, far = _GRIPPER_NEAR_FAR
-    camera = Camera(tuple(view), perspective(75, near, far), GRIPPER_SIZE, GRIPPER_SIZE, near, far)
-    return camera.render(world.client)
+    return Camera(tuple(view), perspective(75, near, far), GRIPPER_SIZE, GRIPPER_SIZE, near, far)
+
+
+def render_static(world: World) -> Frame:
+    """The static camera's frame of a world that was loaded with visuals."""
+    return static_camera().render(world.client)
+
+
+def render_gripper(world: World) -> Frame:
+    """The gripper camera's frame of a world that was loaded with visuals."""
+    return gripper_camera(world).render(world.client)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from envs.bullet.camera import Frame
 from envs.bullet.client import Renderer
 from envs.calvin.assets import AssetSet, find_assets
 from envs.calvin.cameras import GRIPPER_SIZE, STATIC_SIZE, render_gripper, render_static
@@ -24,6 +25,7 @@ from envs.calvin.frozen import load_chains
 from envs.calvin.initial import ROBOT_OBS
 from envs.calvin.language import INSTRUCTIONS
 from envs.calvin.layouts import Scene
+from envs.calvin.lowpoly import LowpolyView
 from envs.calvin.tasks import PLAY, TASKS, SceneInfo, achieved, needs
 from envs.calvin.truth import PlayTableTruth
 from envs.calvin.world import CONTROL_HZ, LedVariant, World
@@ -119,10 +121,10 @@ class CalvinEnv(gymnasium.Env[dict[str, Any], Any]):
             Scene(scene),
             assets or find_assets(),
             led=LedVariant(led),
-            visuals=bool(self._cameras) or render_mode is not None,
-            lowpoly=lowpoly,
+            visuals=not lowpoly and (bool(self._cameras) or render_mode is not None),
             renderer=renderer,
         )
+        self._lowpoly = LowpolyView(self.world) if lowpoly else None
         self._stages: tuple[Stage, ...] = ()
         self._stage = 0
         self._stage_steps = 0
@@ -197,7 +199,7 @@ class CalvinEnv(gymnasium.Env[dict[str, Any], Any]):
         before = time.perf_counter()
         frames: dict[str, npt.NDArray[Any]] = {}
         for camera in self._cameras:
-            frame = (render_static if camera == "static" else render_gripper)(self.world)
+            frame = self._frame(camera)
             frames[f"rgb_{camera}"] = frame.rgb
             frames[f"depth_{camera}"] = frame.depth
         self.render_seconds += time.perf_counter() - before
@@ -207,9 +209,14 @@ class CalvinEnv(gymnasium.Env[dict[str, Any], Any]):
     def _info(self, success: bool) -> dict[str, Any]:
         return {"success": success}
 
+    def _frame(self, camera: str) -> Frame:
+        if self._lowpoly is not None:
+            return self._lowpoly.static() if camera == "static" else self._lowpoly.gripper()
+        return render_static(self.world) if camera == "static" else render_gripper(self.world)
+
     def render(self) -> npt.NDArray[np.uint8] | None:
         """The static camera's view, ``uint8 (200, 200, 3)``, or ``None`` without a render mode."""
-        return render_static(self.world).rgb if self.render_mode == "rgb_array" else None
+        return self._frame("static").rgb if self.render_mode == "rgb_array" else None
 
     def privileged(self) -> PlayTableTruth:
         """Ground truth of the current stage."""
@@ -223,6 +230,8 @@ class CalvinEnv(gymnasium.Env[dict[str, Any], Any]):
 
     def close(self) -> None:
         """Stop the simulator."""
+        if self._lowpoly is not None:
+            self._lowpoly.close()
         self.world.close()
 
 

@@ -30,6 +30,18 @@ ORIENTATION_SCALE = 0.05
 _DOF = 9
 
 
+def load_base_cylinder(client: Any) -> None:
+    """The cylinder that the arm stands on; it is only seen, nothing touches it."""
+    cylinder = client.createVisualShape(
+        shapeType=client.GEOM_CYLINDER,
+        rgbaColor=[1, 1, 1, 1],
+        radius=0.13,
+        length=BASE_POSITION[2],
+        visualFramePosition=[BASE_POSITION[0] - 0.05, BASE_POSITION[1], BASE_POSITION[2] / 2],
+    )
+    client.createMultiBody(baseVisualShapeIndex=cylinder)
+
+
 class Robot:
     """The arm in one world.
 
@@ -62,14 +74,7 @@ class Robot:
             useFixedBase=True,
             flags=flags,
         )
-        cylinder = client.createVisualShape(
-            shapeType=client.GEOM_CYLINDER,
-            rgbaColor=[1, 1, 1, 1],
-            radius=0.13,
-            length=BASE_POSITION[2],
-            visualFramePosition=[BASE_POSITION[0] - 0.05, BASE_POSITION[1], BASE_POSITION[2] / 2],
-        )
-        client.createMultiBody(baseVisualShapeIndex=cylinder)
+        load_base_cylinder(client)
         gear = client.createConstraint(
             self.uid,
             FINGER_JOINTS[0],

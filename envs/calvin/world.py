@@ -46,8 +46,8 @@ TABLE_LINKS = {
     "plank_link": PLANK,
     "base_link": -1,
 }
-_LIGHT_COLOURS = {LIGHT: (1, 1, 0, 1), LED: (0, 1, 0, 1)}
-_LIGHT_OFF = (1, 1, 1, 1)
+LIGHT_COLOURS = {LIGHT: (1, 1, 0, 1), LED: (0, 1, 0, 1)}
+LIGHT_OFF = (1, 1, 1, 1)
 
 
 class LedVariant(StrEnum):
@@ -69,7 +69,6 @@ class World:
         assets: Where the models are.
         led: Behaviour of the button after a reset with the led on.
         visuals: Whether frames will be rendered. Without, nothing visual is loaded; physics is the same.
-        lowpoly: Whether to draw simplified meshes.
         renderer: ``tiny`` (CPU) or ``egl`` (GPU).
     """
 
@@ -80,7 +79,6 @@ class World:
         *,
         led: LedVariant = LedVariant.PINNED,
         visuals: bool = False,
-        lowpoly: bool = False,
         renderer: Renderer = "tiny",
     ) -> None:
         self.layout: Layout = LAYOUTS[scene]
@@ -88,7 +86,6 @@ class World:
         self.assets = assets
         self.led = led
         self.visuals = visuals
-        self.lowpoly = lowpoly
         self.robot = Robot(self.client, str(assets.robot))
         self.bodies = Bodies(robot=-1, table=-1, blocks={}, links=TABLE_LINKS)
         self.lights: dict[int, int] = {LIGHT: 0, LED: 0}
@@ -205,7 +202,7 @@ class World:
     def _set_light(self, link: int, on: bool) -> None:
         self.lights[link] = int(on)
         if self.visuals:
-            self.client.changeVisualShape(self.bodies.table, link, rgbaColor=_LIGHT_COLOURS[link] if on else _LIGHT_OFF)
+            self.client.changeVisualShape(self.bodies.table, link, rgbaColor=LIGHT_COLOURS[link] if on else LIGHT_OFF)
 
     # ------------------------------------------------------------------------------------- ground truth
 
