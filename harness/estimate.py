@@ -20,7 +20,7 @@ def estimate(identity: RunIdentity, episodes: int, workers: int, videos: bool, r
         try:
             with RunReader(path.parent) as reader:
                 other = reader.identity
-                if (other.benchmark, other.protocol["name"], other.agent["name"]) != (
+                if reader.is_collection or (other.benchmark, other.protocol["name"], other.agent["name"]) != (
                     identity.benchmark,
                     identity.protocol["name"],
                     identity.agent["name"],

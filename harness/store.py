@@ -92,7 +92,7 @@ class RunReader:
     @property
     def is_collection(self) -> bool:
         """Whether the run collected training data instead of evaluating."""
-        return bool(self.meta("config")["dataset"]["enabled"])
+        return bool(self.meta("config").get("dataset", {}).get("enabled", False))
 
     def plan(self) -> list[PlannedEpisode]:
         """All planned episodes in order."""

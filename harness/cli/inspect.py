@@ -67,13 +67,14 @@ def _run_row(run_dir: Path) -> tuple[str, ...]:
     try:
         with RunReader(run_dir) as reader:
             identity, counts, sessions = reader.identity, reader.outcome_counts(), reader.sessions()
+            mark = " (collection)" if reader.is_collection else ""
     except StoreError as error:
         return (str(run_dir), str(error), "", "", "", "", "", "")
     done = counts["success"] + counts["failure"] + counts["error"]
     return (
         str(run_dir),
         identity.benchmark,
-        identity.protocol_id,
+        identity.protocol_id + mark,
         f"{identity.agent['name']} (seed {identity.seed})",
         f"{done}/{counts['planned']}",
         _rate(counts),

@@ -115,6 +115,7 @@ def _prepared(overrides: Sequence[str], multirun: bool, config_dir: Path | None)
 def _run_dirs(prepared: list[PreparedRun]) -> list[Path]:
     """One new folder per run; a sweep with ``run_dir=`` gets one below it per point."""
     folders: list[Path] = []
+    swept = _swept_fields([run.config.protocol for run in prepared])
     for run in prepared:
         config = run.config
         if config.run_dir is None:
@@ -123,11 +124,19 @@ def _run_dirs(prepared: list[PreparedRun]) -> list[Path]:
             folder = Path(config.run_dir)
         else:
             stem = f"{config.benchmark['name']}-{config.protocol['name']}-{config.agent['name']}-s{config.seed}"
-            folder = Path(config.run_dir) / stem
+            folder = Path(config.run_dir) / "-".join([stem, *(str(config.protocol[key]) for key in swept)])
             if folder in folders:
-                folder = folder.with_name(f"{stem}-{len(folders)}")
+                folder = folder.with_name(f"{folder.name}-{len(folders)}")
         folders.append(folder)
     return folders
+
+
+def _swept_fields(protocols: list[dict[str, Any]]) -> list[str]:
+    """Fields, such as the scene, in which runs of one protocol differ; none if there are several protocols."""
+    if len({protocol["name"] for protocol in protocols}) > 1:
+        return []
+    values = {key: {str(protocol.get(key)) for protocol in protocols} for key in protocols[0]}
+    return [key for key, used in values.items() if len(used) > 1 and all(value.isalnum() for value in used)]
 
 
 def _plan(arguments: argparse.Namespace) -> int:

@@ -312,6 +312,11 @@ def test_several_values_make_several_datasets(tmp_path: Path, capsys: pytest.Cap
     assert ids == ["train-1-000", "train-2-000"]
 
 
+def test_folders_of_a_sweep_say_what_differs(tmp_path: Path) -> None:
+    assert collect(tmp_path, "limit=1", "protocol.max_steps=3,4") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["toy-toy-walker-s0-3", "toy-toy-walker-s0-4"]
+
+
 def test_the_short_key_scene_is_the_protocols(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert collect(tmp_path, "scene=A") == 2
     assert "unknown key protocol.scene" in capsys.readouterr().err
