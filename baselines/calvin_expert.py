@@ -6,135 +6,31 @@ program reads the live ground truth before each motion; if it ends and the task 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from math import pi
 
 import numpy as np
-import numpy.typing as npt
 
-from envs.calvin.layouts import BLOCK_LENGTH, BLOCK_WIDTH, DRAWER_FLOOR, SHELF_TOP, TABLE_TOP
-from envs.calvin.robot import ORIENTATION_SCALE, POSITION_SCALE
+from baselines.calvin_motions import (
+    CLOSE,
+    TILTED,
+    UPRIGHT,
+    YAW,
+    Block,
+    Motion,
+    Motions,
+    Vector,
+    lowest_corner,
+    read_block,
+)
+from envs.calvin.layouts import DRAWER_FLOOR, SHELF_TOP, TABLE_TOP
 from envs.calvin.tasks import rotation_difference
 from envs.calvin.truth import PlayTableTruth
 from harness.interfaces import Action, Observation, TaskView
 
-Vector = npt.NDArray[np.float64]
-Motion = Generator[Action, None, None]
-
-OPEN, CLOSE = 1.0, -1.0
-ROLL = pi
-UPRIGHT, TILTED = 0.0, -0.45
-YAW = pi / 2
-YAW_RANGE = (-0.1, 3.6)
 TRAVEL_HEIGHT = 0.59
-SLOT_GAP = 0.075
-
-
-@dataclass
-class Motions:
-    """The arm's basic motions in one world; each yields actions until it is done."""
-
-    truth: PlayTableTruth
-    grip: float = OPEN
-    pitch: float = UPRIGHT
-    yaw: float = YAW
-    _last: Vector = field(default_factory=lambda: np.zeros(7))
-
-    def tcp(self) -> Vector:
-        """Measured tcp position."""
-        return self.truth.robot_obs()[:3]
-
-    def go(
-        self, x: float, y: float, z: float, *, speed: float = 1.0, tolerance: float = 0.006, limit: int = 70
-    ) -> Motion:
-        """Move in a straight line to a position, turning to the wanted pitch and yaw on the way."""
-        goal = np.array([x, y, z])
-        stalled, before = 0, np.inf
-        for _ in range(limit):
-            euler = np.array([ROLL, self.pitch, self.yaw]) - self.truth.target_euler
-            # Angles are commanded component by component, so the short way round has to be chosen here.
-            euler[0] = (euler[0] + pi) % (2 * pi) - pi
-            shift = (goal - self.truth.target_position) / POSITION_SCALE
-            largest = np.abs(shift).max()
-            if largest > speed:
-                shift *= speed / largest
-            turn = np.clip(euler / ORIENTATION_SCALE, -1.0, 1.0)
-            arrived = largest < 0.05 and np.abs(euler).max() < 0.02
-            if arrived:
-                error = float(np.linalg.norm(self.tcp() - goal))
-                stalled = stalled + 1 if error > before - 5e-4 else 0
-                before = error
-                if error < tolerance or stalled > 3:
-                    return
-            yield self._action(shift, turn)
-
-    def wait(self, steps: int) -> Motion:
-        """Hold the pose."""
-        for _ in range(steps):
-            yield self._action(np.zeros(3), np.zeros(3))
-
-    def close(self, steps: int = 8) -> Motion:
-        """Close the gripper."""
-        self.grip = CLOSE
-        yield from self.wait(steps)
-
-    def open(self, steps: int = 6) -> Motion:
-        """Open the gripper."""
-        self.grip = OPEN
-        yield from self.wait(steps)
-
-    def _action(self, shift: Vector, turn: Vector) -> Action:
-        action: Action = np.concatenate([shift, turn, [self.grip]]).astype(np.float32).clip(-1.0, 1.0)
-        return action
-
-
-@dataclass(frozen=True)
-class Block:
-    """One block now.
-
-    Attributes:
-        name: ``block_<colour>``.
-        position: Centre, metres.
-        grasp_yaws: Gripper yaws at which the fingers close on an extent that fits between them.
-        half_height: Half of its vertical extent.
-        yaw: Direction of its longest horizontal axis.
-    """
-
-    name: str
-    position: Vector
-    grasp_yaws: tuple[float, ...]
-    half_height: float
-    yaw: float
-
-
-def read_block(truth: PlayTableTruth, name: str) -> Block:
-    """Pose of a block, whichever of its sides it lies on."""
-    position, quaternion = truth.block_pose(name)
-    size = dict(truth.layout.blocks)[name.removeprefix("block_")]
-    extents = np.array([BLOCK_LENGTH[size], BLOCK_WIDTH, BLOCK_WIDTH])
-    axes = _matrix(quaternion)
-    vertical = int(np.argmax(np.abs(axes[2])))
-    horizontal = sorted((index for index in range(3) if index != vertical), key=lambda index: extents[index])
-    # At gripper yaw psi the fingers close along (sin psi, -cos psi).
-    yaws = []
-    for index in horizontal:
-        if extents[index] < 0.05:
-            direction = float(np.arctan2(axes[0, index], -axes[1, index]))
-            yaws += [direction + turn * pi for turn in range(-2, 3)]
-    longest = axes[:, horizontal[-1]]
-    return Block(name, position, tuple(yaws), extents[vertical] / 2, float(np.arctan2(longest[1], longest[0])))
-
-
-def _matrix(quaternion: Vector) -> Vector:
-    x, y, z, w = quaternion
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+SLOT_GAP = 0.095
+YAW_RANGE = (-0.1, 3.6)
 
 
 class CalvinExpert:
@@ -270,8 +166,14 @@ class StageProgram:
         if turn:
             good = [yaw for yaw in options if YAW_RANGE[0] <= yaw + turn <= YAW_RANGE[1]]
             options = good or options
-        clear = [yaw for yaw in options if self._fingers_clear(block, yaw)]
-        return min(clear or options, key=lambda yaw: abs(yaw - middle))
+        # A tilted hand leans along its yaw; it has to lean towards the front, out of cabinet and drawer.
+        straight = 3.0 if self.arm.pitch < UPRIGHT - 0.1 else 1.0
+
+        def cost(yaw: float) -> float:
+            return straight * abs(yaw - middle) + (0.0 if self._fingers_clear(block, yaw) else 0.9)
+
+        ranked = sorted(options, key=cost)
+        return ranked[self.attempt % min(2, len(ranked))]
 
     def _fingers_clear(self, block: Block, yaw: float) -> bool:
         """Whether the open fingers have room beside the block."""
@@ -281,7 +183,7 @@ class StageProgram:
             if other == block.name or abs(position[2] - block.position[2]) > 0.03:
                 continue
             for side in (-1, 1):
-                if np.hypot(*(block.position[:2] + side * 0.05 * direction - position[:2])) < 0.04:
+                if np.hypot(*(block.position[:2] + side * 0.046 * direction - position[:2])) < 0.027:
                     return False
         return True
 
@@ -378,7 +280,7 @@ class StageProgram:
         """
         if self.held is None:
             return
-        height = self.truth.target_position[2] - self._bottom(self.held) + TABLE_TOP + 0.007
+        height = self.truth.target_position[2] - lowest_corner(self.truth, self.held) + TABLE_TOP + 0.007
         yield from self.arm.go(x, y, height, speed=0.4, tolerance=0.003, limit=25)
         yield from self.arm.open()
         self.held = None
@@ -421,6 +323,8 @@ class StageProgram:
         others = [read_block(self.truth, other).position for other in self.truth.bodies.blocks if other != name]
         layout = self.truth.layout
         yield from self._raise_held()
+        # Put down along the depth of shelf or drawer, a block can be taken up again from the front.
+        self.arm.yaw = YAW
         if where == "slider":
             left = layout.slide_x - self.slide()
             inside = [point for point in others if point[1] > 0.02 and 0.42 < point[2] < 0.5]
@@ -462,7 +366,7 @@ class StageProgram:
         tx, ty, tz = self.truth.target_position
         yield from arm.go(tx, ty, max(tz, travel), tolerance=0.03)
         offset = read_block(self.truth, self.held).position - self.arm.tcp()
-        bottom = self._bottom(self.held)
+        bottom = lowest_corner(self.truth, self.held)
         x, y = x - offset[0], y - offset[1]
         height = float(self.arm.tcp()[2]) - bottom + floor
         yield from arm.go(tx, min(ty, -0.06) if y > 0.0 else ty, travel, tolerance=0.03)
@@ -473,13 +377,6 @@ class StageProgram:
         yield from arm.open()
         self.held = None
         yield from arm.go(x, y, height + 0.03, speed=0.6, limit=10)
-
-    def _bottom(self, name: str) -> float:
-        """Height of a block's lowest corner."""
-        position, quaternion = self.truth.block_pose(name)
-        size = dict(self.truth.layout.blocks)[name.removeprefix("block_")]
-        half = np.array([BLOCK_LENGTH[size], BLOCK_WIDTH, BLOCK_WIDTH]) / 2
-        return float(position[2] - np.abs(_matrix(quaternion)[2]) @ half)
 
     def push_into_drawer(self) -> Motion:
         """Carry a block that lies on the table to the drawer and drop it; the rule asks for no more."""
@@ -520,7 +417,7 @@ class StageProgram:
             yield from arm.go(x, y, high)
             x, y = self.truth.target_position[:2] + base.position[:2] - read_block(self.truth, name).position[:2]
         yield from arm.go(x, y, high, tolerance=0.003)
-        height = self.truth.target_position[2] - self._bottom(name) + base.position[2] + base.half_height
+        height = self.truth.target_position[2] - lowest_corner(self.truth, name) + base.position[2] + base.half_height
         yield from arm.go(x, y, height + 0.012, tolerance=0.004)
         yield from arm.go(x, y, height + 0.001, speed=0.2, tolerance=0.003, limit=14)
         yield from arm.open(8)

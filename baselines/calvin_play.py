@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from baselines.calvin_expert import Motion, StageProgram
+from baselines.calvin_expert import StageProgram
+from baselines.calvin_motions import Motion
 from baselines.play import label
 from envs.calvin.language import INSTRUCTIONS
 from envs.calvin.tasks import SceneInfo, achieved
