@@ -7,8 +7,10 @@ import time
 import numpy as np
 import pytest
 
+from envs.calvin.cameras import render_gripper, render_static
 from envs.calvin.frozen import load_chains
 from envs.calvin.layouts import LAYOUTS, Scene
+from envs.calvin.lowpoly import LowpolyView
 from envs.calvin.world import SLIDE, LedVariant, World
 
 OPEN = np.array([0, 0, 0, 0, 0, 0, 1], dtype=np.float32)
@@ -157,4 +159,47 @@ def test_wrong_shapes_are_refused(generated):
     world = World(Scene.D, generated)
     with pytest.raises(ValueError, match=r"\(15,\)"):
         world.reset(np.zeros(14), np.zeros(24))
+    world.close()
+
+
+@pytest.mark.parametrize("kind", ["official", "generated"])
+def test_lowpoly_frames_show_the_same_scene_without_touching_it(kind, request):
+    assets = request.getfixturevalue(kind)
+    stock, plain = World(Scene.D, assets, visuals=True), World(Scene.D, assets)
+    view = LowpolyView(plain)
+    for chain in (load_chains()[0], load_chains()[3]):
+        digests = set()
+        for world in (stock, plain):
+            world.reset(chain.robot_obs, chain.scene_obs)
+            for action in actions(1):
+                world.step_relative(action)
+            if world is plain:
+                frames = (view.static(), view.gripper())
+            digests.add(world.digest())
+        assert len(digests) == 1
+        for fast, exact in zip(frames, (render_static(stock), render_gripper(stock)), strict=True):
+            assert fast.rgb.shape == exact.rgb.shape
+            assert np.abs(fast.rgb.astype(float) - exact.rgb).mean() < 12
+            assert np.median(np.abs(fast.depth - exact.depth)) < 0.005
+    view.close()
+    stock.close()
+    plain.close()
+
+
+def test_lowpoly_static_view_follows_the_lights(generated):
+    world = World(Scene.D, generated)
+    view = LowpolyView(world)
+    chain = load_chains()[0]
+    off = chain.scene_obs.copy()
+    off[4:6] = 0
+    off[3] = 0
+    world.reset(chain.robot_obs, off)
+    dark = view.static().rgb
+    on = off.copy()
+    on[4:6] = 1
+    world.reset(chain.robot_obs, on)
+    lit = view.static().rgb
+    changed = (dark != lit).any(axis=2)
+    assert 10 < changed.sum() < 2000
+    view.close()
     world.close()
