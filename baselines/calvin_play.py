@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from baselines.calvin_expert import StageProgram
-from baselines.calvin_motions import Motion
 from baselines.play import label
 from envs.calvin.language import INSTRUCTIONS
 from envs.calvin.tasks import SceneInfo, achieved
@@ -26,7 +27,7 @@ class CalvinPlayer:
     def __init__(self) -> None:
         self.labels: list[AgentEvent] = []
         self._truth: PlayTableTruth | None = None
-        self._program: Motion | None = None
+        self._program: Iterator[Action] | None = None
         self._began = 0
 
     def decide(self, view: TaskView, step: int, rng: np.random.Generator) -> Action:
