@@ -17,7 +17,7 @@ from typing import Any, Final
 from envs.language_table.blocks import BlockMode
 
 BOARDS_FILE: Final = Path(__file__).with_name("data") / "boards.json.gz"
-BOARDS_SHA256: Final = "1e5e56c9f443955412ca0fa6bf4f780b841cc1d9ddc973b17a3fd16540ca6dea"
+BOARDS_SHA256: Final = "e3abe6dbb6d2fb10662bc3a126507fb8115d8f1bd0554dd2e6d078dc5ac041dc"
 BOARDS_PER_FAMILY: Final = 50
 FROZEN_MODES: Final = (BlockMode.BLOCK_8, BlockMode.BLOCK_4)
 FROZEN_FAMILIES: Final = (

@@ -17,26 +17,36 @@ from envs.language_table.blocks import BlockMode
 from envs.language_table.board import Board, BoardError
 from envs.language_table.boards import BOARDS_FILE, BOARDS_PER_FAMILY, FROZEN_FAMILIES, FROZEN_MODES
 from envs.language_table.families import FAMILIES, Draws
+from envs.language_table.generated import generate_assets
 from envs.language_table.solvable import rejection
 from envs.language_table.world import World
 
 
 def tried_seeds(family: str, mode: BlockMode, assets: AssetSet, count: int) -> Iterator[tuple[int, str, str | None]]:
-    """Seed, instruction and reason of rejection of each board tried until ``count`` are accepted."""
+    """Seed, instruction and reason of rejection of each board tried until ``count`` are accepted.
+
+    Besides unusable boards, those are rejected on which the stand-in models draw another instruction, so that runs
+    without the official files have the same episodes.
+    """
     seed = 0
     while count > 0:
-        world = World(assets)
-        try:
-            board = Board(world, FAMILIES[family](Draws.from_seed(seed), mode), mode)
-            instruction = board.reset().instruction
-            reason = rejection(board)
-        except BoardError:
-            instruction, reason = "", "no board"
-        finally:
-            world.close()
+        instruction, reason = _draw(family, mode, seed, assets)
+        if reason is None and _draw(family, mode, seed, generate_assets())[0] != instruction:
+            reason = "stand-ins differ"
         yield seed, instruction, reason
         count -= reason is None
         seed += 1
+
+
+def _draw(family: str, mode: BlockMode, seed: int, assets: AssetSet) -> tuple[str, str | None]:
+    world = World(assets)
+    try:
+        board = Board(world, FAMILIES[family](Draws.from_seed(seed), mode), mode)
+        return board.reset().instruction, rejection(board)
+    except BoardError:
+        return "", "no board"
+    finally:
+        world.close()
 
 
 def freeze(families: Sequence[str], modes: Sequence[BlockMode], assets: AssetSet, count: int) -> dict[str, Any]:
