@@ -86,3 +86,14 @@ def test_instructions_are_the_validation_sentences(official):
     text = (official.root.parent / "new_playtable_validation.yaml").read_text()
     published = dict(re.findall(r'^(\w+):\s*\[\s*"([^"]+)"', text, re.MULTILINE))
     assert published == INSTRUCTIONS
+
+
+def test_noise_may_grow_in_contact_but_not_be_there_after_reset():
+    noise = {"steps": 100, "position_error": 0.01, "angle_error": 0.05, "verdicts": 9, "verdicts_equal": 8}
+    assert replay.RolloutReport("late", first_difference=40, **noise).passed
+    assert not replay.RolloutReport("at once", first_difference=0, **noise).passed
+    assert not replay.RolloutReport("far", first_difference=40, **{**noise, "position_error": 0.1}).passed
+    late = replay.RolloutReport("late", first_difference=40, **noise)
+    same = replay.RolloutReport("same", 100, verdicts=1, verdicts_equal=1)
+    assert replay.GoldenReport([late] + [same] * 19).passed
+    assert not replay.GoldenReport([late] + [same] * 18).passed
