@@ -483,8 +483,11 @@ class StageProgram:
             yield from arm.go(x, 0.06, 0.62, limit=30)
         else:
             arm.pitch = -0.8
-            yield from arm.go(x, -0.08, 0.66, tolerance=0.02)
-            yield from arm.go(x, 0.055, 0.66, limit=30)
+            # Where the fingers slipped past the lever's front, reach farther over it.
+            over = 0.02 * (self.attempt % 4)
+            yield from arm.go(x, -0.08, 0.66 + over, tolerance=0.02)
+            yield from arm.go(x, 0.055 + over, 0.66 + over, limit=30)
+            yield from arm.go(x, 0.055 + over, 0.64, limit=20)
             yield from arm.go(x, 0.0, 0.53, limit=30)
 
     def led(self) -> Motion:
