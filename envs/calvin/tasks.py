@@ -76,7 +76,10 @@ class Bodies:
 def rotation_difference(
     start: tuple[float, float, float, float], end: tuple[float, float, float, float]
 ) -> tuple[float, float, float]:
-    """``end * start^-1`` as extrinsic Euler angles ``xyz`` in degrees; arguments are quaternions ``xyzw``."""
+    """``end * start^-1`` as extrinsic Euler angles ``xyz`` in degrees; arguments are quaternions ``xyzw``.
+
+    Where the second angle is 90 degrees the other two are not unique; no task is done there.
+    """
     ax, ay, az, aw = end
     bx, by, bz, bw = -start[0], -start[1], -start[2], start[3]
     x = aw * bx + ax * bw + ay * bz - az * by
