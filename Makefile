@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 # cpu or cuda; cuda where an NVIDIA driver answers
-TORCH ?= $(if $(shell command -v nvidia-smi 2>/dev/null),cuda,cpu)
+TORCH ?= $(if $(shell nvidia-smi -L 2>/dev/null),cuda,cpu)
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 BIN := .venv/bin

@@ -217,6 +217,8 @@ def override_recorded(recorded: dict[str, Any], overrides: Sequence[str]) -> Run
         key, separator, value = item.partition("=")
         if not separator:
             raise ConfigError(f"cannot read the override {item!r}: write key=value")
+        if key == "run_dir":
+            raise ConfigError(f"{item}: a run stays where it is; move its folder instead")
         if key == "executor":
             groups = ConfigGroups()
             groups.check(key, value)
@@ -247,7 +249,10 @@ def _points(overrides: Sequence[str], multirun: bool) -> Iterator[list[str]]:
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except OverrideParseException as error:
-        raise ConfigError(f"cannot read the override {error.override!r}: write key=value") from error
+        raise ConfigError(
+            f"cannot read the override {error.override!r}: write key=value, and quote values with brackets, commas or "
+            f"other special characters twice: \"key='value'\""
+        ) from error
     choices: list[list[str]] = []
     for override in parsed:
         _check_key(override)
@@ -273,7 +278,9 @@ def _check_key(override: Override) -> None:
     if override.is_delete():
         raise ConfigError(f"{override.input_line}: keys cannot be deleted; leave it away for the default")
     known = set(_dotted_keys(RunConfig)) | set(GROUPS)
-    if key in known or key.split(".")[0] in OPEN_GROUPS or key.startswith("hydra."):
+    if key in ("agent.name", "benchmark.name"):
+        raise ConfigError(f"{key} is the name of the option that {key.split('.')[0]}= chose; it cannot be set")
+    if key in known or key.split(".")[0] in OPEN_GROUPS:
         return
     raise ConfigError(f"unknown key {key}{did_you_mean(key, known)}")
 
@@ -366,6 +373,14 @@ def _check_values(config: RunConfig) -> None:
     for item in fields(config.deadlines):
         if getattr(config.deadlines, item.name) <= 0:
             raise ConfigError(f"deadlines.{item.name} must be a positive number of seconds")
+    if executor.kind == "local":
+        useless = {
+            "executor.gpus_per_worker": executor.gpus_per_worker > 0,
+            "ray.address": config.ray.address is not None,
+            "deadlines": config.deadlines != DeadlinesConfig(),
+        }
+        for key in (key for key, is_set in useless.items() if is_set):
+            raise ConfigError(f"{key} has no effect with executor=local; use executor=ray or leave it away")
     parse_video(config.video)
     if config.dataset.images not in ("png", "jpeg"):
         raise ConfigError(f"dataset.images={config.dataset.images!r} is not one of png, jpeg")

@@ -27,11 +27,12 @@ def estimate(identity: RunIdentity, episodes: int, workers: int, videos: bool, r
                 ):
                     continue
                 attempts = reader.attempts()
+                lanes = reader.meta("config")["executor"]["lanes"]  # each waits for the others while they step
         except StoreError:
             continue  # a run of an older harness says nothing about this one
         if not len(attempts):
             continue
-        seconds = attempts["wall_total"].mean() * episodes / workers
+        seconds = attempts["wall_total"].mean() / lanes * episodes / workers
         folder = [path] + (list((path.parent / "videos").glob("*.mp4")) if videos else [])
         mebibytes = sum(file.stat().st_size for file in folder) / len(attempts) * episodes / 2**20
         return (

@@ -7,6 +7,7 @@ import difflib
 import enum
 import importlib
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,6 +45,11 @@ def locate(target: str, key: str) -> Any:
     if not hasattr(module, name):
         raise ConfigError(f"{key}._target_: {module_name} has no {name!r}{did_you_mean(name, vars(module))}")
     return getattr(module, name)
+
+
+def default_arguments(target: Callable[..., Any]) -> dict[str, Any]:
+    """The parameters that have defaults, and these."""
+    return {name: p.default for name, p in parameters(target).items() if p.default is not p.empty}
 
 
 def parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -126,6 +132,8 @@ def _convert_plain(value: Any, wanted: type, key: str) -> Any:
         return wanted(value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{key}={value} must be finite")
     if isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
         return value
     raise ConfigError(f"{key}={value!r} must be {_NAMES.get(wanted, wanted.__name__)}, not {type(value).__name__}")

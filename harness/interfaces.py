@@ -145,7 +145,7 @@ class AgentEvent:
 
     Attributes:
         kind: ``subgoal``, ``replan``, ``plan``, ``compute`` or an agent's own name.
-        data: JSON data. ``compute`` events hold numbers that are summed up in tables, such as ``model_calls``.
+        data: JSON data. The numbers in ``compute`` events, such as ``model_calls``, are shown per decision in reports.
     """
 
     kind: str
@@ -201,6 +201,7 @@ class SingleLaneAgent(Agent):
         self._memories: dict[int, Any] = {}
         self._views: dict[int, TaskView] = {}
         self._steps: dict[int, int] = {}
+        self._decided: dict[int, Action] = {}
 
     @abstractmethod
     def begin(self, view: TaskView, observation: Observation) -> Any:
@@ -215,10 +216,14 @@ class SingleLaneAgent(Agent):
         self._memories[lane] = self.begin(view, observation)
         self._views[lane] = view
         self._steps[lane] = 0
+        self._decided.pop(lane, None)
 
     def act(self, observations: Mapping[int, Observation]) -> Mapping[int, Action]:
-        """See `Agent.act`."""
-        return {lane: self._act_one(lane, observation) for lane, observation in observations.items()}
+        """See `Agent.act`. Lanes that had decided when another one raised give the same action when asked again."""
+        for lane, observation in observations.items():
+            if lane not in self._decided:
+                self._decided[lane] = self._act_one(lane, observation)
+        return {lane: self._decided.pop(lane) for lane in observations}
 
     def _act_one(self, lane: int, observation: Observation) -> Action:
         view = self._views[lane]
@@ -409,11 +414,16 @@ class Check:
 
 @dataclass(frozen=True)
 class RateCell:
-    """``successes`` of ``valid`` episodes that ended without an error, and ``errors`` beside them."""
+    """``successes`` of ``valid`` episodes that ended without an error, and ``errors`` beside them.
+
+    ``distinct`` is the number of different episodes among the valid ones, where a run repeats them; ``None`` if all
+    are different. Repetitions tell less than new episodes, so the interval is that of ``distinct`` trials.
+    """
 
     successes: int
     valid: int
     errors: int = 0
+    distinct: int | None = None
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,7 @@ class Job:
         attempt: 0 for the first attempt.
         video: Whether frames are recorded.
         avoid_worker: The worker on which the last attempt failed; another one should take it.
+        alone: Whether nothing else may run on the same worker, so that its death has one possible cause.
     """
 
     key: str
@@ -109,6 +110,7 @@ class Job:
     attempt: int = 0
     video: bool = False
     avoid_worker: str | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,17 +117,13 @@ class Lane:
         """Set up an episode; returns a result at once only if that failed."""
         episode = self._episode = _Episode(job)
         try:
-            before = time.perf_counter()
             if self._env is None:
+                before = time.perf_counter()
                 with self._during(Phase.ENV_START):
                     self._env = self._make_env()
-            rendered = self._env.render_seconds
-            with self._during(Phase.RESET):
-                observation, info = self._env.reset(seed=job.spec.seed, options={"episode": job.spec})
-            rendering = self._env.render_seconds - rendered
-            episode.setup["env"] += time.perf_counter() - before - rendering
-            episode.setup["render"] += rendering
-            episode.observation = observation
+                episode.setup["env"] += time.perf_counter() - before
+            with self._resetting() as env:
+                episode.observation, info = env.reset(seed=job.spec.seed, options={"episode": job.spec})
             if job.video:
                 episode.video = VideoRecorder()
                 self._record(info)
@@ -151,17 +147,19 @@ class Lane:
                 with self._during(Phase.RENDER):
                     episode.recorder.observe(episode.observation)
             encoding = time.perf_counter() - before
-            before, rendered = time.perf_counter(), env.render_seconds
+            before = time.perf_counter()
             with self._during(Phase.STEP):
+                rendered = env.render_seconds
                 observation, _, terminated, truncated, info = env.step(checked)
                 success, progress, metrics = _verdict(info)
-            rendering = env.render_seconds - rendered
+                rendering = env.render_seconds - rendered
             env_seconds = time.perf_counter() - before - rendering
             before = time.perf_counter()
             self._record(info)
             rendering += time.perf_counter() - before + encoding
             if episode.recorder is not None:
-                episode.recorder.act(checked, episode.stage, episode.current_stage, success, progress)
+                with self._during(Phase.RENDER):
+                    episode.recorder.act(checked, episode.stage, episode.current_stage, success, progress)
             episode.observation = observation
             episode.actions.append(checked)
             episode.seconds.append((env_seconds, agent_seconds, rendering))
@@ -186,6 +184,17 @@ class Lane:
             self._env.close()
             self._env = None
 
+    @contextmanager
+    def _resetting(self) -> Iterator[TaskEnv]:
+        """The environment, to set up an episode or a stage; the time goes to environment and pictures."""
+        env, setup, before = self._environment, self._running.setup, time.perf_counter()
+        with self._during(Phase.RESET):
+            rendered = env.render_seconds
+            yield env
+            rendering = env.render_seconds - rendered
+        setup["env"] += time.perf_counter() - before - rendering
+        setup["render"] += rendering
+
     def _during(self, phase: Phase) -> AbstractContextManager[None]:
         return self._board.during(phase, self._episode.job.key if self._episode else "")
 
@@ -199,14 +208,17 @@ class Lane:
         episode = self._running
         env = self._environment
         job = episode.job
+        with self._during(Phase.RESET):
+            action_space = _box(env)
+            privileged = env.privileged() if self._agent.privileged else None
         view = TaskView(
             instruction=episode.current_stage.instruction,
-            action_space=_box(env),
+            action_space=action_space,
             control_hz=self._control_hz,
             max_steps=episode.current_stage.max_steps,
             stage=episode.stage,
             seeds=SeedPath(self._run_seed, f"{job.spec.benchmark}/{job.spec.episode_id}/{job.repeat}", episode.stage),
-            privileged=env.privileged() if self._agent.privileged else None,
+            privileged=privileged,
         )
         before = time.perf_counter()
         with self._during(Phase.AGENT_RESET):
@@ -231,10 +243,8 @@ class Lane:
             return self._finish(Outcome.SUCCESS)
         episode.stage += 1
         episode.stage_steps = 0
-        before = time.perf_counter()
-        with self._during(Phase.RESET):
-            episode.observation = self._environment.begin_stage(episode.stage)
-        episode.setup["env"] += time.perf_counter() - before
+        with self._resetting() as env:
+            episode.observation = env.begin_stage(episode.stage)
         self._begin_agent_stage()
         return None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,16 +17,16 @@ from harness import provenance
 from harness.collection import build_dataset, write_shard
 from harness.config import Composed, RunConfig, parse_video
 from harness.dataset import ImageFormat
-from harness.executors.base import Executor, InterruptedRunError, WorkerStartError
+from harness.executors.base import Executor, InterruptedRunError
 from harness.executors.local import LocalExecutor
-from harness.identity import RunIdentity, difference, hash_path
-from harness.instantiate import ConfigError, build_benchmark, checked_arguments, locate
+from harness.identity import RunIdentity, difference, hash_path, plain_data
+from harness.instantiate import ConfigError, build_benchmark, checked_arguments, default_arguments, locate
 from harness.interfaces import Agent, Benchmark, EpisodeSpec
 from harness.progress import Display, Tally, make_display
 from harness.recording import RecordingRequest
 from harness.records import EpisodeResult, Job, Outcome, Phase
 from harness.scheduler import RetryPolicy, Scheduler, TooManyErrorsError
-from harness.store import PlannedEpisode, RunReader, RunWriter, StoreError
+from harness.store import STORE_NAME, PlannedEpisode, RunReader, RunWriter, StoreError, holds_run
 from harness.worker import WorkerSpec
 
 RUNS_FOLDER = Path("runs")
@@ -88,7 +90,7 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
         ConfigError: if the agent or benchmark cannot be built from the configuration.
     """
     config = composed.config
-    agent_class = check_agent(config.agent)
+    agent_class, arguments = check_agent(config.agent)
     if agent_class.plays and not config.dataset.enabled:
         raise ConfigError(
             f"agent={config.agent['name']} does what it likes, not what it is told; use `harness collect`"
@@ -102,8 +104,8 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
         benchmark=config.benchmark["name"],
         protocol=protocol,
         fingerprint=dict(benchmark.fingerprint()),
-        agent=dict(config.agent),
-        checkpoints=_checkpoints(config.agent),
+        agent={"name": config.agent["name"], "_target_": config.agent["_target_"], **_without_paths(arguments)},
+        checkpoints=_checkpoints(arguments),
         seed=config.seed,
         repeats=config.repeats,
     )
@@ -117,6 +119,8 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
         for repeat in range(config.repeats)
         for spec in chosen
     )
+    if not plan or len({planned.key for planned in plan}) < len(plan):
+        raise ConfigError(f"benchmark={config.benchmark['name']} lists no episodes, or two with the same id")
     deviations = [*composed.protocol_changes, *benchmark.deviations()]
     if config.dataset.enabled:
         deviations.insert(0, "a collection of training data, not an evaluation")
@@ -138,27 +142,54 @@ def _collection(
         raise ConfigError(f"benchmark={config.benchmark['name']}: {error}") from error
 
 
-def check_agent(config: dict[str, Any]) -> type[Agent]:
-    """The agent's class, after checking its parameters; nothing is built or loaded."""
+def check_agent(config: dict[str, Any]) -> tuple[type[Agent], dict[str, Any]]:
+    """The agent's class and all its arguments, defaults included, as JSON data; nothing is built or loaded."""
     if not config.get("_target_"):
         raise ConfigError("agent._target_ has no value; name your class: agent=custom agent._target_=my_module.MyAgent")
     target = locate(config["_target_"], "agent")
     if not (isinstance(target, type) and issubclass(target, Agent)):
         raise ConfigError(f"agent._target_={config['_target_']} is not a class derived from harness.interfaces.Agent")
-    checked_arguments(target, {k: v for k, v in config.items() if k not in ("_target_", "name")}, "agent")
-    return target
+    given = {key: value for key, value in config.items() if key not in ("_target_", "name")}
+    checked_arguments(target, given, "agent")
+    return target, {name: _spelled(value) for name, value in (default_arguments(target) | given).items()}
+
+
+def _spelled(value: Any) -> Any:
+    """JSON data, or what Python prints of a default that is none."""
+    try:
+        return plain_data(value)
+    except TypeError:
+        return repr(value)
+
+
+def _is_checkpoint(key: str) -> bool:
+    return key == "checkpoint" or key.endswith("_checkpoint")
+
+
+def _without_paths(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What of an agent's arguments is identity: of a checkpoint the content, wherever it lies."""
+    return {key: value for key, value in arguments.items() if not _is_checkpoint(key)}
 
 
 def _checkpoints(agent: dict[str, Any]) -> dict[str, str]:
     """Hashes of the files that the agent's parameters ``checkpoint`` and ``*_checkpoint`` name."""
     hashes = {}
     for key, value in agent.items():
-        if (key == "checkpoint" or key.endswith("_checkpoint")) and value is not None:
+        if _is_checkpoint(key) and value is not None:
             path = Path(str(value))
             if not path.exists():
                 raise ConfigError(f"agent.{key}={value}: no such file or folder")
             hashes[key] = hash_path(path)
     return hashes
+
+
+def check_run_dir(run_dir: Path) -> None:
+    """Raise `StoreError` unless a new run can be written there."""
+    if (run_dir / STORE_NAME).exists() and holds_run(run_dir):
+        raise StoreError(f"{run_dir} already holds a run; `harness resume {run_dir}` continues it")
+    existing = next(path for path in (run_dir, *run_dir.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise StoreError(f"run_dir={run_dir}: cannot write to {existing}; name another folder")
 
 
 def default_run_dir(config: RunConfig, taken: Sequence[Path] = ()) -> Path:
@@ -213,9 +244,13 @@ def _execute(prepared: PreparedRun, writer: RunWriter) -> ExitCode:
     config = prepared.config
     with RunReader(writer.run_dir) as reader:
         done, attempts, counts = reader.finished_keys(), reader.attempt_counts(), reader.outcome_counts()
+        failed, sessions = reader.failed_attempts(), reader.sessions()
+    if sessions and sessions[-1]["ending"] is None and config.executor.kind == "local":
+        _tell("note: the last session died; if an episode crashes its process, executor=ray outlives it")
     tally = Tally(len(prepared.plan), counts)
     display = make_display(tally, f"{config.benchmark['name']} / {config.agent['name']}")
-    writer.begin_session(provenance.collect(asdict(config.executor)))
+    renderer = prepared.identity.fingerprint.get("renderer")
+    writer.begin_session(provenance.collect(asdict(config.executor)) | {"renderer": renderer})
 
     def record(result: EpisodeResult, final: bool) -> None:
         write_shard(writer.run_dir, result)  # first, so that what the store calls done is on disk
@@ -225,14 +260,17 @@ def _execute(prepared: PreparedRun, writer: RunWriter) -> ExitCode:
 
     jobs = _jobs(prepared.plan, done, attempts, config)
     policy = RetryPolicy(config.errors.attempts, config.errors.stop_after)
-    scheduler = Scheduler(jobs, policy, record)
+    scheduler = Scheduler(jobs, policy, record, failed)
     ending, code = "completed", ExitCode.COMPLETED
     try:
         with _stop_signals() as should_stop, display:
             _run(prepared, scheduler, should_stop, display)
-    except InterruptedRunError:
+    except (InterruptedRunError, KeyboardInterrupt):
         ending, code = "interrupted", ExitCode.INTERRUPTED
-    except (TooManyErrorsError, WorkerStartError):
+    except TooManyErrorsError as error:
+        _tell(f"error: {error}")
+        ending, code = "errors", ExitCode.TOO_MANY_ERRORS
+    except BaseException:
         writer.end_session("errors")
         raise
     if code is ExitCode.COMPLETED and tally.error_rate > config.errors.threshold:
@@ -241,6 +279,10 @@ def _execute(prepared: PreparedRun, writer: RunWriter) -> ExitCode:
         build_dataset(writer.run_dir, prepared.benchmark.control_hz())
     writer.end_session(ending)
     return code
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(line + "\n")
 
 
 def _run(prepared: PreparedRun, scheduler: Scheduler, should_stop: Callable[[], bool], display: Display) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from harness.records import EpisodeResult, Job, Outcome
@@ -33,12 +33,19 @@ class Scheduler:
         jobs: What is left to do, in order.
         policy: When to try again.
         record: Called once for every attempt that ends, with whether it is the final one.
+        failed_attempts: Attempts per key that ended in an error in earlier sessions.
     """
 
-    def __init__(self, jobs: Iterable[Job], policy: RetryPolicy, record: Callable[[EpisodeResult, bool], None]) -> None:
+    def __init__(
+        self,
+        jobs: Iterable[Job],
+        policy: RetryPolicy,
+        record: Callable[[EpisodeResult, bool], None],
+        failed_attempts: Mapping[str, int] | None = None,
+    ) -> None:
         self._waiting = deque(jobs)
         self._out: dict[str, Job] = {}
-        self._failed_attempts: dict[str, int] = {}
+        self._failed_attempts = dict(failed_attempts or {})
         self._policy = policy
         self._record = record
         self._errors_in_a_row = 0
@@ -48,29 +55,34 @@ class Scheduler:
         """Whether nothing waits and nothing is out."""
         return not self._waiting and not self._out
 
-    @property
-    def waiting(self) -> int:
-        """Jobs that nobody has taken."""
-        return len(self._waiting)
+    def next_job(self, worker: str, *, only_worker: bool = True, idle: bool = True) -> Job | None:
+        """The next job for ``worker``.
 
-    def next_job(self, worker: str, alone: bool = True) -> Job | None:
-        """The next job for ``worker``; a retry goes to another worker than last time unless ``alone``."""
+        Args:
+            worker: Who asks. A retry goes to another worker than last time, unless this is the only one.
+            only_worker: Whether there is no other.
+            idle: Whether nothing runs on it; a job that has to be alone waits for that.
+        """
         for index, job in enumerate(self._waiting):
-            if alone or job.avoid_worker != worker:
+            if (only_worker or job.avoid_worker != worker) and (idle or not job.alone):
                 del self._waiting[index]
                 self._out[job.key] = job
                 return job
         return None
 
-    def finished(self, result: EpisodeResult) -> None:
+    def finished(self, result: EpisodeResult, *, alone: bool = False) -> None:
         """Take the result of a job that was handed out; puts it back in line where a retry is due.
+
+        Args:
+            result: The attempt.
+            alone: Whether an interrupted job has to run alone next time.
 
         Raises:
             TooManyErrorsError: when too many episodes in a row ended in errors.
         """
         job = self._out.pop(result.key)
         if result.outcome is Outcome.INTERRUPTED:
-            self._again(job, avoid=None)
+            self._again(replace(job, alone=alone), avoid=None)
             self._record(result, False)
             return
         if result.outcome is not Outcome.ERROR:

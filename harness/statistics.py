@@ -10,6 +10,9 @@ from scipy.stats import binomtest
 
 BOOTSTRAP_RESAMPLES = 4000
 
+FEWEST_CLUSTERS = 5
+"""Below this number of clusters a bootstrap says little."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -32,13 +35,13 @@ def cluster_bootstrap(
 ) -> Interval:
     """Percentile bootstrap interval of a mean; whole clusters are resampled (every value is its own without them).
 
-    The draws are seeded, so the same values give the same interval. No values, or one cluster, give [nan, nan]: there
-    is nothing to estimate a spread from.
+    The draws are seeded, so the same values give the same interval. Fewer than five clusters, or values that are all
+    equal, give [nan, nan]: there is nothing to estimate a spread from.
     """
     data = np.asarray(values, dtype=float)
     names = np.arange(len(data)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
     count = len(np.unique(names))
-    if count < 2:
+    if count < FEWEST_CLUSTERS or np.ptp(data) == 0:
         return Interval(float("nan"), float("nan"))
     sums = np.bincount(names, weights=data)
     sizes = np.bincount(names)

@@ -108,6 +108,12 @@ class RunReader:
         rows = self._db.execute("SELECT key, MAX(attempt) + 1 AS n FROM attempts GROUP BY key")
         return {row["key"]: row["n"] for row in rows}
 
+    def failed_attempts(self) -> dict[str, int]:
+        """Attempts per key that ended in an error, of episodes without a final attempt."""
+        rows = self._db.execute("SELECT key, COUNT(*) AS n FROM attempts WHERE outcome = 'error' GROUP BY key")
+        done = self.finished_keys()
+        return {row["key"]: row["n"] for row in rows if row["key"] not in done}
+
     def outcome_counts(self) -> dict[str, int]:
         """Final attempts by outcome, and ``planned``."""
         rows = self._db.execute("SELECT outcome, COUNT(*) AS n FROM attempts WHERE final = 1 GROUP BY outcome")
@@ -131,9 +137,10 @@ class RunReader:
         """Every stage of every attempt; ``metrics`` as JSON text."""
         return pd.read_sql_query("SELECT * FROM stages ORDER BY key, attempt, stage", self._db)
 
-    def events(self) -> pd.DataFrame:
-        """Every event of every attempt; ``data`` as JSON text."""
-        return pd.read_sql_query("SELECT * FROM events ORDER BY key, attempt, ordinal", self._db)
+    def events(self, *, final: bool = False) -> pd.DataFrame:
+        """Every event, of every attempt or of the final ones; ``data`` as JSON text."""
+        which = "JOIN attempts a USING (key, attempt) WHERE a.final = 1" if final else ""
+        return pd.read_sql_query(f"SELECT e.* FROM events e {which} ORDER BY e.key, e.attempt, e.ordinal", self._db)
 
     def actions(self, key: str) -> npt.NDArray[np.float64]:
         """The actions ``(T, A)`` of an episode's final attempt; ``KeyError`` if there is none."""
@@ -212,7 +219,7 @@ class RunWriter:
         Raises:
             StoreError: if the folder already holds a run.
         """
-        if (run_dir / STORE_NAME).exists() and _is_complete(run_dir / STORE_NAME):
+        if (run_dir / STORE_NAME).exists() and holds_run(run_dir):
             raise StoreError(f"{run_dir} already holds a run; `harness resume {run_dir}` continues it")
         run_dir.mkdir(parents=True, exist_ok=True)
         writer = cls(run_dir)
@@ -298,7 +305,9 @@ class RunWriter:
         planned = self._plan[result.key]
         repeat = f".repeat{planned.repeat}" if planned.repeat else ""
         attempt = f".attempt{result.attempt}" if result.attempt else ""
-        return re.sub(r"[^\w.-]", "_", planned.spec.episode_id) + f"{repeat}{attempt}.mp4"
+        name = re.sub(r"[^\w.-]", "_", planned.spec.episode_id)[:100]
+        unique = "" if name == planned.spec.episode_id else f".{result.key[:8]}"
+        return f"{name}{unique}{repeat}{attempt}.mp4"
 
     def _attempt_row(self, result: EpisodeResult, final: bool, video: str | None) -> tuple[Any, ...]:
         error = result.error
@@ -329,9 +338,17 @@ class RunWriter:
         self._db.execute("COMMIT")
 
 
-def _is_complete(path: Path) -> bool:
-    with closing(sqlite3.connect(path)) as db:
-        return bool(db.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0])
+def holds_run(run_dir: Path) -> bool:
+    """Whether the store in a folder was created completely.
+
+    Raises:
+        StoreError: if the file is no SQLite database.
+    """
+    try:
+        with closing(sqlite3.connect(run_dir / STORE_NAME)) as db:
+            return bool(db.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        raise StoreError(f"{run_dir / STORE_NAME} is damaged: {error}; name another folder") from error
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -22,12 +22,20 @@ class VideoRecorder:
     def __init__(self, fps: int = FRAMES_PER_SECOND) -> None:
         self._fps = fps
         self._writer: Any = None
+        self._shape: tuple[int, ...] = ()
         self._folder = tempfile.TemporaryDirectory(prefix="harness-video-")
         self._path = Path(self._folder.name) / "episode.mp4"
 
     def add(self, frame: npt.NDArray[np.uint8]) -> None:
         """Append one frame."""
-        image = np.ascontiguousarray(frame, dtype=np.uint8)
+        image = np.asarray(frame)
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"a frame must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
+        if self._writer is not None and image.shape != self._shape:
+            raise ValueError(f"a frame of {image.shape} follows frames of {self._shape}; they must not change size")
+        self._shape = image.shape
+        # H.264 wants even sizes
+        image = np.ascontiguousarray(np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), "edge"))
         if self._writer is None:
             height, width = image.shape[:2]
             self._writer = imageio_ffmpeg.write_frames(

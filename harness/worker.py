@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,15 @@ class WorkerSpec:
     run_seed: int
     video: bool
     recording: RecordingRequest | None = None
+
+
+def close_worker(agent: Agent, lanes: Sequence[Lane]) -> None:
+    """Release everything. Results are safe by now, so what raises here is only told, on standard error."""
+    for close in (*(lane.close for lane in lanes), agent.close):
+        try:
+            close()
+        except Exception as error:  # noqa: BLE001 - any error of foreign code
+            sys.stderr.write(f"closing a worker raised {type(error).__name__}: {error}\n")
 
 
 def build_worker(spec: WorkerSpec, name: str, board: PhaseBoard) -> tuple[Agent, list[Lane]]:

@@ -12,16 +12,28 @@ from dataclasses import asdict
 from results.report import CellValue, Report, ReportTable, RunSummary
 
 FOOTNOTE = """\
-Cells: rate [95 % Wilson interval] (successes/episodes), or mean [95 % cluster bootstrap interval] (n). All cells are
-over the same episodes, those that ended with a verdict; errors are listed above, and "bounds" says what the success
-rate would be with every episode without a verdict counted as a failure, and as a success.
-\\* privileged: the agent reads ground truth. † non-standard: not comparable with runs of the plain protocol."""
+Cells: rate [95 % Wilson interval] (successes/episodes), or mean [95 % cluster bootstrap interval] (n). Every cell is
+over those of its episodes that ended with a verdict; errors are listed above, and "bounds" says what the success rate
+would be with every episode without a verdict counted as a failure, and as a success. Where a run repeats episodes, the
+interval is that of the distinct ones.
+\\* privileged: the agent reads ground truth. † non-standard: not comparable with runs of the plain protocol.
+‡ incomplete: episodes are missing."""
 
 
 def markdown(report: Report) -> str:
     """For people and pull requests."""
     parts = [_overview(report.runs)]
     parts += [f"- {run.label} is non-standard: {'; '.join(run.deviations)}" for run in report.runs if run.deviations]
+    parts += [
+        f"- {run.label} is incomplete: {run.valid + run.errors} of {run.planned} episodes ended"
+        for run in report.runs
+        if run.missing
+    ]
+    parts += [
+        f"- {run.label} ran with other content than is here now: {'; '.join(run.fingerprint_changed)}"
+        for run in report.runs
+        if run.fingerprint_changed
+    ]
     parts += [
         f"- {run.label} had errors in: {', '.join(f'{p} {n}' for p, n in run.errors_by_phase.items())}"
         for run in report.runs
@@ -33,7 +45,7 @@ def markdown(report: Report) -> str:
 
 def as_json(report: Report) -> str:
     """Every number, for programs."""
-    runs = [asdict(run) | {"label": run.label, "bounds": run.bounds} for run in report.runs]
+    runs = [asdict(run) | {"bounds": run.bounds} for run in report.runs]
     tables = [
         {
             "key": table.key,

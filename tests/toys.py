@@ -116,6 +116,7 @@ class ToyEnv(gymnasium.Env[dict[str, Any], Any]):
         return frame
 
     def privileged(self) -> dict[str, float]:
+        self._break(self._spec.episode_id, "truth")
         return {"goal": self._protocol.goal}
 
     def state_digest(self) -> str:
@@ -269,6 +270,35 @@ class BatchWalker(Agent):
             actions[lane] = np.array([rng.uniform(), 0.0])
             self._steps[lane] += 1
         return actions
+
+
+class PoisonedWalker(Walker):
+    """Raises, or dies, at its third decision in one episode."""
+
+    def __init__(self, poison: str = "", how: str = "raise") -> None:
+        super().__init__()
+        self._poison = poison
+        self._how = how
+
+    def decide(self, memory: list[float], view: TaskView, observation: Observation, rng: np.random.Generator) -> Action:
+        if self._poison in view.seeds.episode_key and len(memory) == 2:
+            if self._how == "exit":
+                os._exit(7)
+            raise RuntimeError("poisoned")
+        return super().decide(memory, view, observation, rng)
+
+
+class Rude(Walker):
+    """Raises when it is asked to go."""
+
+    def close(self) -> None:
+        raise RuntimeError("I stay")
+
+
+class Curious(Walker):
+    """Reads ground truth."""
+
+    privileged = True
 
 
 class Unbuildable(Walker):

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, get_args
 
 import pandas as pd
 
-from envs.bullet import Renderer
+from envs.bullet import Renderer, resolved
 from envs.tabletop.actions import Control
 from envs.tabletop.cameras import CAMERAS
 from envs.tabletop.robot import Visuals
@@ -181,12 +181,13 @@ class ThinkBench(Benchmark):
         return float(CONTROL_HZ) if self.protocol.control == "delta" else None
 
     def fingerprint(self) -> Mapping[str, str]:
-        """Hash of all episodes, and the versions of generator, world and physics engine."""
+        """Hash of all episodes, the versions of generator, world and physics engine, and the renderer."""
         return {
             "suite": suite_hash(self._suite),
             "generator": str(GENERATOR_VERSION),
             "world": str(WORLD_VERSION),
             "pybullet": version("pybullet"),
+            "renderer": resolved(self.protocol.renderer),
         }
 
     def summarise(self, frame: pd.DataFrame) -> Sequence[Table]:
@@ -223,7 +224,8 @@ def _cells(frame: pd.DataFrame, horizons: Sequence[int]) -> tuple[RateCell | Mea
 
 def _rate(frame: pd.DataFrame) -> RateCell:
     ended = frame[frame["outcome"].isin(["success", "failure"])]
-    return RateCell(int(ended["success"].sum()), len(ended), int((frame["outcome"] == "error").sum()))
+    errors = int((frame["outcome"] == "error").sum())
+    return RateCell(int(ended["success"].sum()), len(ended), errors, ended["episode_id"].nunique())
 
 
 def suite_hash(specs: Sequence[EpisodeSpec]) -> str:

@@ -22,6 +22,13 @@ client.close()
 """
 
 
+def resolved(renderer: Renderer) -> Literal["tiny", "egl"]:
+    """What really renders on this machine."""
+    if renderer == "auto":
+        return "egl" if egl_available() else "tiny"
+    return renderer
+
+
 class BulletClient:
     """A ``DIRECT`` physics server; every PyBullet function is a method that already carries its client id.
 
@@ -39,9 +46,7 @@ class BulletClient:
         if client_id < 0:
             raise RuntimeError("PyBullet could not start another physics server: too many worlds are open; close some")
         self._client_id = client_id
-        if renderer == "auto":
-            renderer = "egl" if egl_available() else "tiny"
-        if renderer == "egl":
+        if resolved(renderer) == "egl":
             self._plugin = self._load_egl()
 
     def __getattr__(self, name: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import pandas as pd
 
-from envs.bullet.client import Renderer
+from envs.bullet.client import Renderer, resolved
 from envs.calvin.assets import AssetSet, find_assets
 from envs.calvin.chains import CHAIN_LENGTH, CHAINS
 from envs.calvin.env import OBSERVATION_KEYS, ActionMode, CalvinEnv
@@ -191,6 +191,7 @@ class Calvin(Benchmark):
             "chains": DATA_SHA256,
             "assets": self._assets.fingerprint(Scene(self.protocol.scene)),
             "pybullet": version("pybullet"),
+            "renderer": resolved(cast("Renderer", self.protocol.renderer)),
         }
 
     def deviations(self) -> Sequence[str]:

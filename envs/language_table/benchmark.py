@@ -191,7 +191,12 @@ class LanguageTable(Benchmark):
 
     def fingerprint(self) -> Mapping[str, str]:
         """Hashes of the frozen boards and of the models, and the physics engine."""
-        return {"boards": BOARDS_SHA256, "assets": self._assets.fingerprint(), "pybullet": version("pybullet")}
+        return {
+            "boards": BOARDS_SHA256,
+            "assets": self._assets.fingerprint(),
+            "pybullet": version("pybullet"),
+            "renderer": self.protocol.renderer,
+        }
 
     def deviations(self) -> Sequence[str]:
         """Generated assets, where the official files are not on this machine."""

@@ -62,6 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TooManyErrorsError as error:
         print(f"error: {error}", file=sys.stderr)
         return ExitCode.TOO_MANY_ERRORS
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return ExitCode.BAD_CONFIG

@@ -67,7 +67,7 @@ def _guarded(name: str, load: Callable[[], Callable[[], Any]]) -> Iterator[Check
 
 def _machine() -> Iterator[Check]:
     version = platform.python_version()
-    fine = sys.version_info >= (3, 11)
+    fine = (3, 11) <= sys.version_info[:2] < (3, 13)
     yield Check("python", "ok" if fine else "fail", version, "" if fine else "use Python 3.11 or 3.12")
     yield Check("cpu", "ok", f"{os.cpu_count()} x {provenance.cpu_model()}")
     memory = psutil.virtual_memory()

@@ -17,6 +17,7 @@ from harness.runs import (
     ExitCode,
     PreparedRun,
     check_resumable,
+    check_run_dir,
     default_run_dir,
     prepare,
     recorded_config,
@@ -83,6 +84,8 @@ Example:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if any(override.startswith("dataset.") for override in arguments.overrides):
+        raise ConfigError("dataset.* is for recording training data; use `harness collect`")
     return run_all(arguments.overrides, multirun=arguments.multirun, config_dir=arguments.config_dir)
 
 
@@ -95,12 +98,17 @@ def run_all(
 ) -> int:
     """Run all points of a sweep after checking each; prints the run directories and returns the worst exit status."""
     prepared = _prepared(overrides, multirun, config_dir)
+    folders = _run_dirs(prepared)
+    for folder in folders:
+        check_run_dir(folder)
     codes = []
-    for run, folder in zip(prepared, _run_dirs(prepared), strict=True):
-        code = start(run, folder)
-        if finished is not None:
-            finished(folder)
-        print(folder)
+    for run, folder in zip(prepared, folders, strict=True):
+        try:
+            code = start(run, folder)
+            if finished is not None:
+                finished(folder)
+        finally:
+            print(folder)
         codes.append(code)
         if code is ExitCode.INTERRUPTED:
             break

@@ -9,7 +9,7 @@ from harness.phases import PhaseBoard, PhaseError
 from harness.records import Job
 from harness.rollout import StopRollout, run_episodes
 from harness.scheduler import Scheduler
-from harness.worker import WorkerSpec, build_worker
+from harness.worker import WorkerSpec, build_worker, close_worker
 
 NAME = "local"
 
@@ -48,6 +48,4 @@ class LocalExecutor:
         except StopRollout as stop:
             raise InterruptedRunError from stop
         finally:
-            for lane in lanes:
-                lane.close()
-            agent.close()
+            close_worker(agent, lanes)

@@ -29,12 +29,13 @@ from harness.phases import PhaseBoard, PhaseError
 from harness.records import EpisodeError, EpisodeResult, Job, Outcome, Phase
 from harness.rollout import run_episodes
 from harness.scheduler import Scheduler
-from harness.worker import WorkerSpec, build_worker
+from harness.worker import WorkerSpec, build_worker, close_worker
 
 MAX_START_FAILURES = 3
 PROCESS_START_SECONDS = 180.0
 STATUS_SECONDS = 0.5
 WAIT_SECONDS = 0.1
+CLOSE_SECONDS = 5.0
 LOCAL_OBJECT_STORE_BYTES = 256 * 1024 * 1024
 
 
@@ -44,7 +45,7 @@ class _Worker:
     def __init__(self, name: str, spec: WorkerSpec) -> None:
         self._name = name
         self._spec = spec
-        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         folder = Path(tempfile.mkdtemp(prefix="harness-worker-"))
         self._address = WorkerAddress(
             node_id=ray.get_runtime_context().get_node_id(),
@@ -60,12 +61,13 @@ class _Worker:
     def address(self) -> WorkerAddress:
         return self._address
 
-    def offer(self, job: Job) -> None:
+    def offer(self, job: Job | None) -> None:
         self._jobs.put(job)
 
     def run(self) -> Iterator[EpisodeResult]:
         agent, lanes = build_worker(self._spec, self._name, self._board)
         yield from run_episodes(agent, lanes, pull=self._pull, board=self._board, should_stop=lambda: False)
+        close_worker(agent, lanes)
 
     def _pull(self, may_wait: bool) -> Job | None:
         try:
@@ -129,6 +131,7 @@ class RayExecutor:
             # Ray prints a paragraph to standard output for every dead worker; the scheduler records what matters of it
             try:
                 crew.work(should_stop, on_status)
+                crew.close()
             finally:
                 crew.dismiss()
                 if started_here:
@@ -205,6 +208,15 @@ class _Crew:
             self._collect()
             self._report(on_status)
 
+    def close(self) -> None:
+        """Give idle workers a moment to release what they hold."""
+        deadline = time.monotonic() + CLOSE_SECONDS
+        for handle in self._handles:
+            handle.actor.offer.remote(None)
+        for handle in self._handles:
+            if handle.results is not None:
+                ray.wait([handle.results], timeout=max(0.0, deadline - time.monotonic()))
+
     def dismiss(self) -> None:
         """Kill all workers and sentinels."""
         for handle in self._handles:
@@ -247,7 +259,9 @@ class _Crew:
     def _offer_jobs(self) -> None:
         for handle in self._handles:
             while handle.results is not None and len(handle.out) < self._spec.lanes:
-                job = self._scheduler.next_job(handle.name, alone=len(self._handles) == 1)
+                if any(job.alone for job in handle.out.values()):
+                    break
+                job = self._scheduler.next_job(handle.name, only_worker=len(self._handles) == 1, idle=not handle.out)
                 if job is None:
                     break
                 handle.out[job.key] = job
@@ -282,10 +296,11 @@ class _Crew:
         raise error
 
     def _replace_lost(self, handle: _Handle) -> None:
-        """Blame the episode that the worker was at (all of them if it was at no particular one); redo the others."""
+        """Blame the episode that the worker was at. Where that is unknown, each of them is run again, alone."""
         loss = self._bury(handle)
         starting = loss.last.phase is Phase.AGENT_START
-        guilty = set() if starting else {loss.last.key} & handle.out.keys() or set(handle.out)
+        known = {loss.last.key} & handle.out.keys() or (set(handle.out) if len(handle.out) == 1 else set())
+        guilty = set() if starting else known
         error = EpisodeError(Phase.TIMEOUT if loss.timed_out else Phase.WORKER_LOST, _describe(loss), loss.stack)
         for key, job in handle.out.items():
             self._scheduler.finished(
@@ -296,7 +311,8 @@ class _Crew:
                     error=error if key in guilty else None,
                     worker=handle.name,
                     started_at=time.time(),
-                )
+                ),
+                alone=not known,
             )
         if starting:
             self._failed_to_start(handle, _describe(loss))
@@ -304,6 +320,7 @@ class _Crew:
             self._handles[handle.slot] = self._hire(handle.slot)
 
     def _failed_to_start(self, handle: _Handle, reason: str) -> None:
+        ray.kill(handle.actor)
         self._start_failures += 1
         if self._start_failures >= MAX_START_FAILURES:
             raise WorkerStartError(f"{self._start_failures} workers in a row failed to start; the last: {reason}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
 import time
@@ -24,7 +25,7 @@ STACK_DUMP_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class WorkerAddress:
-    """Where a worker process is, and the files through which it can be read."""
+    """Where a worker process is, and the files through which it can be read, in a folder of their own."""
 
     node_id: str
     pid: int
@@ -56,6 +57,7 @@ class Sentinel:
         self._deadlines = dict(deadlines)
         self._watched: dict[str, WorkerAddress] = {}
         self._losses: dict[str, Loss] = {}
+        self._asked: dict[str, tuple[int, float]] = {}
         self._mutex = threading.Lock()
         threading.Thread(target=self._patrol, daemon=True).start()
 
@@ -79,8 +81,7 @@ class Sentinel:
             loss = self._losses.pop(name, None) or self._loss(address, timed_out=False)
         with contextlib.suppress(ProcessLookupError):
             os.kill(address.pid, signal.SIGKILL)
-        address.board.unlink(missing_ok=True)
-        address.stack.unlink(missing_ok=True)
+        shutil.rmtree(address.board.parent, ignore_errors=True)
         return loss
 
     def _patrol(self) -> None:
@@ -92,17 +93,19 @@ class Sentinel:
                         self._check(name, address)
 
     def _check(self, name: str, address: WorkerAddress) -> None:
-        status = read_status(address.board)
+        """Past the deadline: ask for a stack trace first, kill a moment later unless the worker has gone on."""
+        status, now = read_status(address.board), time.monotonic()
         deadline = self._deadlines.get(status.phase)
-        if deadline is None or time.monotonic() - status.since <= deadline:
+        if deadline is None or now - status.since <= deadline:
             return
         with contextlib.suppress(ProcessLookupError):
-            os.kill(address.pid, signal.SIGUSR1)
-            time.sleep(STACK_DUMP_SECONDS)
-            if read_status(address.board).count != status.count:
-                return  # it came back while we were about to kill it
-            self._losses[name] = self._loss(address, timed_out=True)
-            os.kill(address.pid, signal.SIGKILL)
+            asked_for, asked_at = self._asked.get(name, (-1, now))
+            if asked_for != status.count:
+                self._asked[name] = (status.count, now)
+                os.kill(address.pid, signal.SIGUSR1)
+            elif now - asked_at >= STACK_DUMP_SECONDS:
+                self._losses[name] = self._loss(address, timed_out=True)
+                os.kill(address.pid, signal.SIGKILL)
 
     def _loss(self, address: WorkerAddress, *, timed_out: bool) -> Loss:
         last = read_status(address.board)

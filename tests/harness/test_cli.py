@@ -31,6 +31,32 @@ def test_run_prints_the_run_directory_last(tmp_path: Path, capsys: pytest.Captur
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "here")
 
 
+def test_the_run_directory_is_printed_however_the_run_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for agent, words, code in [
+        ("walker", ["agent.mode=raises", "errors.attempts=1", "errors.stop_after=3"], 4),
+        ("unbuildable", [], 2),
+        ("rude", [], 0),
+    ]:
+        folder = tmp_path / agent
+        assert run_toy(folder, *words, agent=agent) == code
+        assert capsys.readouterr().out.splitlines()[-1] == str(folder)
+
+
+def test_places_that_cannot_be_written_are_refused_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert run_toy(tmp_path / "file") == 2
+    assert run_toy(tmp_path / "file" / "below") == 2
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "run.sqlite").write_text("this is no database at all, and long enough to be looked at" * 9)
+    assert run_toy(tmp_path / "damaged") == 2
+    assert "is damaged" in capsys.readouterr().err
+    run_toy(tmp_path / "sweep" / "toy-toy-walker-s1", "seed=1", "limit=1")
+    assert main(["run", "-m", *TOY, "agent=walker", "seed=0,1,2", f"run_dir={tmp_path / 'sweep'}"]) == 2
+    assert not (tmp_path / "sweep" / "toy-toy-walker-s0").exists()
+
+
 def test_without_a_run_dir_a_new_folder_below_runs_is_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

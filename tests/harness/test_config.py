@@ -48,6 +48,14 @@ CONFIGS = ROOT / "tests" / "configs"
         ("+new=1", "unknown key new"),
         ("agent.gain", "write key=value"),
         ("protocol.benchmark=other", "is for benchmark=other, not toy"),
+        ("agent.gain=nan", "agent.gain=nan must be finite"),
+        ("agent.name=foo", "it cannot be set"),
+        ("ray.address=auto", "no effect with executor=local"),
+        ("deadlines.step=3", "no effect with executor=local"),
+        ("executor.gpus_per_worker=1", "no effect with executor=local"),
+        ("dataset.enabled=true", "use `harness collect`"),
+        ("hydra.run.dir=x", "unknown key hydra.run.dir"),
+        ("agent.mode=a(b)", "quote values with brackets"),
     ],
 )
 def test_mistakes_are_named(override: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from harness.cli import main
 from harness.store import STORE_NAME, RunReader, StoreError
 from tests.harness.toy_runs import results, run_toy, spawn_toy, traces
+from tests.toys import Walker
 
 SLOW = ["protocol.episodes=60", "protocol.work=25"]
 """About two seconds of work, so that kills land at all stages of a run."""
@@ -100,7 +101,7 @@ def test_resume_refuses_what_changed_and_says_what(
 ) -> None:
     run_toy(tmp_path, "limit=2")
     for override, difference in [
-        ("agent.gain=0.75", "agent.gain: (absent) -> 0.75"),
+        ("agent.gain=0.75", "agent.gain: 0.5 -> 0.75"),
         ("protocol.max_steps=9", "protocol.max_steps: 6 -> 9"),
         ("seed=5", "seed: 0 -> 5"),
     ]:
@@ -122,6 +123,33 @@ def test_a_changed_checkpoint_is_noticed(tmp_path: Path, capsys: pytest.CaptureF
     weights.write_bytes(b"2")
     assert main(["resume", str(tmp_path / "run")]) == 2
     assert "checkpoints.checkpoint:" in capsys.readouterr().err
+
+
+def test_defaults_are_identity_and_paths_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = tmp_path / "weights.bin"
+    weights.write_bytes(b"1")
+    run_toy(tmp_path / "run", f"agent.checkpoint={weights}", "limit=1")
+    assert main(["resume", str(tmp_path / "run"), "agent.gain=0.5"]) == 0, "naming the default changes nothing"
+    weights.rename(tmp_path / "moved.bin")
+    assert main(["resume", str(tmp_path / "run"), f"agent.checkpoint={tmp_path / 'moved.bin'}"]) == 0
+    monkeypatch.setattr(Walker.__init__, "__defaults__", (0.9, "noise", None))
+    assert main(["resume", str(tmp_path / "run"), f"agent.checkpoint={tmp_path / 'moved.bin'}"]) == 2
+
+
+def test_tries_are_counted_over_sessions(tmp_path: Path) -> None:
+    """Two of three tries failed before the interruption, so one is left."""
+    import sqlite3
+
+    fault = "protocol.faults=['toy-001:step:raise']"
+    run_toy(tmp_path, fault, "limit=2", "errors.attempts=3")
+    db = sqlite3.connect(tmp_path / "run.sqlite")
+    for table in ("events", "stages", "attempts"):
+        db.execute(f"DELETE FROM {table} WHERE attempt = 2")
+    db.commit()
+    db.close()
+    assert main(["resume", str(tmp_path)]) == 4
+    with RunReader(tmp_path) as reader:
+        assert (reader.attempts()["outcome"] == "error").sum() == 3
 
 
 def test_what_is_no_identity_may_change(tmp_path: Path) -> None:

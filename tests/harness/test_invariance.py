@@ -28,6 +28,17 @@ def test_lanes_and_workers_change_nothing(agent: str, tmp_path: Path) -> None:
         assert other == reference, name
 
 
+def test_an_agent_that_fails_in_one_lane_changes_nothing_in_the_others(tmp_path: Path) -> None:
+    words = ["agent.poison=toy-003", "errors.attempts=1", "protocol.episodes=4", "protocol.max_steps=8"]
+    found = []
+    for lanes in (1, 4):
+        run_dir = tmp_path / str(lanes)
+        assert run_toy(run_dir, *words, f"executor.lanes={lanes}", agent="poisoned_walker") == 4
+        found.append({key: trace for key, trace in traces(run_dir).items() if trace[0] != "error"})
+    assert len(found[0]) == 3
+    assert found[0] == found[1]
+
+
 def test_the_order_of_episodes_changes_nothing(tmp_path: Path) -> None:
     run_toy(tmp_path / "all", "seed=3")
     run_toy(tmp_path / "prefix", "seed=3", "limit=3")

@@ -61,6 +61,15 @@ def test_a_fault_that_happens_once_costs_nothing_but_time(
         assert (reader.attempts()["outcome"] == "error").sum() == 2
 
 
+def test_a_death_in_a_batched_decision_is_blamed_on_the_episode_that_causes_it(tmp_path: Path) -> None:
+    words = ["agent.poison=toy-002", "agent.how=exit", "executor.lanes=4", "errors.attempts=2", "protocol.max_steps=8"]
+    assert run_toy(tmp_path, *RAY, *words, agent="poisoned_walker") == 4
+    with RunReader(tmp_path) as reader:
+        frame = reader.frame()
+    assert frame[frame["outcome"] == "error"]["episode_id"].tolist() == ["toy-002"]
+    assert (frame[frame["episode_id"] != "toy-002"]["outcome"] == "success").all()
+
+
 def test_workers_that_cannot_start_end_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_toy(tmp_path, *RAY, agent="unbuildable") == 2
     assert "the weights are gone" in capsys.readouterr().err

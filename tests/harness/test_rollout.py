@@ -79,6 +79,11 @@ def test_environment_errors_carry_their_phase(fault: str, phase: str, tmp_path: 
     assert (table["outcome"] == "error").sum() == (3 if phase == "env_start" else 1)
 
 
+def test_ground_truth_that_cannot_be_had_is_an_error_of_its_episode(tmp_path: Path) -> None:
+    assert run_toy(tmp_path, "protocol.faults=['toy-001:truth:raise']", "errors.attempts=1", agent="curious") == 4
+    assert results(tmp_path)["error_phase"].dropna().tolist() == ["reset"]
+
+
 def test_few_enough_errors_are_tolerated(tmp_path: Path) -> None:
     words = ["protocol.faults=['toy-001:step:raise']", "errors.attempts=1"]
     assert run_toy(tmp_path / "strict", *words, "errors.threshold=0.1") == 4

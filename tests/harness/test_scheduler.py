@@ -21,17 +21,17 @@ def result(taken: Job, outcome: Outcome, worker: str = "w0") -> EpisodeResult:
 def test_an_error_is_retried_on_another_worker_up_to_the_limit() -> None:
     recorded: list[tuple[int, bool]] = []
     scheduler = Scheduler([job("a"), job("b")], RetryPolicy(attempts=3), lambda r, f: recorded.append((r.attempt, f)))
-    first = scheduler.next_job("w0", alone=False)
+    first = scheduler.next_job("w0", only_worker=False)
     assert first is not None
     scheduler.finished(result(first, Outcome.ERROR))
-    other = scheduler.next_job("w0", alone=False)
+    other = scheduler.next_job("w0", only_worker=False)
     assert other is not None
     assert other.key == "b", "the worker that failed gets something else"
-    again = scheduler.next_job("w1", alone=False)
+    again = scheduler.next_job("w1", only_worker=False)
     assert again is not None
     assert (again.key, again.attempt) == ("a", 1)
     scheduler.finished(result(again, Outcome.ERROR, "w1"))
-    last = scheduler.next_job("w0", alone=True)
+    last = scheduler.next_job("w0", only_worker=True)
     assert last is not None
     scheduler.finished(result(last, Outcome.ERROR))
     assert recorded == [(0, False), (1, False), (2, True)]

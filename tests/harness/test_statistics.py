@@ -30,7 +30,8 @@ def test_wilson_holds_the_rate_and_mirrors(trials: int, data: st.DataObject) -> 
 def test_nothing_is_known_of_no_trials() -> None:
     assert (wilson(0, 0).low, wilson(0, 0).high) == (0.0, 1.0)
     assert math.isnan(cluster_bootstrap([]).low)
-    assert math.isnan(cluster_bootstrap([1.0, 2.0], ["a", "a"]).low)
+    assert math.isnan(cluster_bootstrap([float(i) for i in range(9)], list("aaabbbccd")).low)
+    assert math.isnan(cluster_bootstrap([1.0] * 20).low)
 
 
 def test_bootstrap_of_independent_values_is_close_to_the_normal_interval() -> None:
@@ -49,4 +50,4 @@ def test_values_that_agree_within_clusters_tell_less() -> None:
 
 
 def test_bootstrap_is_reproducible() -> None:
-    assert cluster_bootstrap([1, 2, 3, 5]) == cluster_bootstrap([1, 2, 3, 5])
+    assert cluster_bootstrap([1, 2, 3, 5, 8]) == cluster_bootstrap([1, 2, 3, 5, 8])
