@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from results.published import PublishedTable
 from results.report import CellValue, Report, ReportTable, RunSummary
 
 FOOTNOTE = """\
@@ -40,7 +41,9 @@ def markdown(report: Report) -> str:
         if run.errors_by_phase
     ]
     parts += [_markdown_table(table) for table in report.tables]
-    return "\n\n".join([*parts, FOOTNOTE]) + "\n"
+    parts.append(FOOTNOTE)
+    parts += [_markdown_published(table) for table in report.published]
+    return "\n\n".join(parts) + "\n"
 
 
 def as_json(report: Report) -> str:
@@ -57,7 +60,13 @@ def as_json(report: Report) -> str:
         }
         for table in report.tables
     ]
-    return json.dumps({"runs": runs, "tables": tables}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    published = [asdict(table) for table in report.published]
+    return (
+        json.dumps(
+            {"runs": runs, "tables": tables, "published": published}, indent=2, ensure_ascii=False, allow_nan=False
+        )
+        + "\n"
+    )
 
 
 def as_csv(report: Report) -> str:
@@ -71,6 +80,11 @@ def as_csv(report: Report) -> str:
                 values = _json_cell(cell)
                 fields = ("kind", "value", "low", "high", "successes", "count", "errors")
                 writer.writerow([table.key, table.title, name, column, *(values.get(field) for field in fields)])
+    for printed in report.published:
+        for name, texts in printed.rows:
+            for column, text in zip(printed.columns, texts, strict=True):
+                title = f"{printed.title} ({printed.source}; {printed.status})"
+                writer.writerow(["published", title, name, column, "published", text, *[None] * 5])
     return buffer.getvalue()
 
 
@@ -111,6 +125,12 @@ def _overview(runs: Sequence[RunSummary]) -> str:
 def _markdown_table(table: ReportTable) -> str:
     rows = [(name, *map(cell_text, cells)) for name, cells in table.rows]
     return f"## {table.title}\n\n" + _grid(("", *table.columns), rows)
+
+
+def _markdown_published(table: PublishedTable) -> str:
+    rows = [(f"*{name}*", *(f"*{cell}*" for cell in cells)) for name, cells in table.rows]
+    source = f"Source: {table.source}. Protocol as stated there: {table.protocol_as_stated}."
+    return f"## Published numbers, {table.status}: {table.title}\n\n{source}\n\n" + _grid(("", *table.columns), rows)
 
 
 def _grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -20,6 +20,7 @@ from harness.instantiate import build_benchmark
 from harness.interfaces import Cell, MeanCell, RateCell, Table
 from harness.statistics import Interval, cluster_bootstrap, wilson
 from harness.store import RunReader, StoreError
+from results.published import PublishedTable, published_tables
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class Report:
 
     runs: tuple[RunSummary, ...]
     tables: tuple[ReportTable, ...]
+    published: tuple[PublishedTable, ...] = ()
 
 
 Loaded = tuple[RunSummary, Sequence[Table]]
@@ -129,7 +131,8 @@ def build_report(run_dirs: Sequence[Path]) -> Report:
             if not table.one_line
         ]
     tables += [_cost([(summary, path) for (summary, _), path in zip(loaded, run_dirs, strict=True)])]
-    return Report(tuple(summary for summary, _ in loaded), tuple(tables))
+    published = published_tables(summary.benchmark for summary, _ in loaded)
+    return Report(tuple(summary for summary, _ in loaded), tuple(tables), published)
 
 
 def work_out(cell: Cell) -> CellValue:

@@ -13,8 +13,9 @@ import pytest
 from harness.cli import main
 from harness.interfaces import MeanCell, RateCell
 from harness.statistics import wilson
-from results.render import cell_text
-from results.report import CellValue, build_report, work_out
+from results.published import published_tables
+from results.render import as_csv, cell_text, markdown
+from results.report import CellValue, Report, build_report, work_out
 from tests.harness.toy_runs import run_toy
 
 
@@ -114,6 +115,18 @@ def test_json_and_csv_hold_the_same_numbers(runs: dict[str, Path], capsys: pytes
     assert from_csv == from_json
     assert data["runs"][1]["bounds"] == [0.875, 1.0]
     assert not any(isinstance(value, float) and math.isnan(value) for *_, value, _ in from_json)
+
+
+def test_published_numbers_are_marked_and_stand_apart() -> None:
+    tables = {table.benchmark: table for table in published_tables(["thinkbench", "calvin", "toy", "calvin"])}
+    assert list(tables) == ["thinkbench", "calvin"]
+    assert len(tables["calvin"].rows) == 6
+    report = Report((), (), tuple(tables.values()))
+    text = markdown(report)
+    assert "Published numbers, reported, not independently verified: CALVIN ABC->D" in text
+    assert "| *ThinkJEPA*" in text
+    assert "*91.4%*" in text
+    assert {row["kind"] for row in csv.DictReader(io.StringIO(as_csv(report)))} == {"published"}
 
 
 def test_an_unfinished_run_shows_what_is_missing(tmp_path: Path) -> None:
