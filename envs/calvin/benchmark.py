@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any, ClassVar, cast
@@ -14,15 +15,28 @@ import pandas as pd
 from envs.bullet.client import Renderer, resolved
 from envs.calvin.assets import AssetSet, find_assets
 from envs.calvin.chains import CHAIN_LENGTH, CHAINS
-from envs.calvin.env import OBSERVATION_KEYS, ActionMode, CalvinEnv
+from envs.calvin.env import OBSERVATION_KEYS, ActionMode, CalvinEnv, PlayTableEnv
 from envs.calvin.frozen import DATA_SHA256, load_chains
 from envs.calvin.initial import ROBOT_OBS, SceneHash
 from envs.calvin.language import INSTRUCTIONS
 from envs.calvin.layouts import Scene
+from envs.calvin.official_env import OfficialCalvinEnv, find_package
 from envs.calvin.tasks import PLAY, TASKS
 from envs.calvin.training import PLAY_STEPS, training_chain, training_scene, training_state
 from envs.calvin.world import CONTROL_HZ, LedVariant
 from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, MeanCell, RateCell, Stage, Table, derive_seed
+
+
+class Backend(StrEnum):
+    """Whose simulator runs the episodes.
+
+    Both give the same trajectories bit for bit. Yet a run in the public one is non-standard: what is installed on a
+    machine can be any version, so the named protocols promise the project's own. Its version is part of the protocol's
+    hash, so numbers of the two are never mixed.
+    """
+
+    OURS = "ours"
+    OFFICIAL = "official"
 
 
 @dataclass(frozen=True)
@@ -43,9 +57,11 @@ class CalvinProtocol:
         observations: What agents may observe.
         visuals: ``stock`` meshes or ``lowpoly``.
         renderer: ``tiny``, ``egl`` or ``auto``.
+        backend: ``ours``, or ``official`` for an installed ``calvin_env``; see `Backend`. The files of the named
+            protocols leave it out, so it changes no hash of theirs.
 
     Raises:
-        ValueError: A value is not one of those.
+        ValueError: A value is not one of those, or ``backend=official`` is asked for ``lowpoly`` visuals.
     """
 
     name: str
@@ -61,6 +77,7 @@ class CalvinProtocol:
     observations: Sequence[str]
     visuals: str
     renderer: str
+    backend: str = Backend.OURS.value
 
     _CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "benchmark": ("calvin",),
@@ -70,6 +87,7 @@ class CalvinProtocol:
         "action_mode": tuple(ActionMode),
         "visuals": ("stock", "lowpoly"),
         "renderer": ("tiny", "egl", "auto"),
+        "backend": tuple(Backend),
     }
 
     def __post_init__(self) -> None:
@@ -85,10 +103,17 @@ class CalvinProtocol:
             raise ValueError(f"protocol.chains={self.chains}: there are {CHAINS} chains, choose 1 to {CHAINS}")
         if self.steps_per_task < 1:
             raise ValueError(f"protocol.steps_per_task={self.steps_per_task}: must be at least 1 (public: 360)")
+        if self.backend == Backend.OFFICIAL and self.visuals != "stock":
+            raise ValueError(f"protocol.visuals={self.visuals!r}: protocol.backend=official knows only stock")
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON data."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def is_official(self) -> bool:
+        """Whether the public simulator runs the episodes."""
+        return self.backend == Backend.OFFICIAL
 
 
 class Calvin(Benchmark):
@@ -101,7 +126,7 @@ class Calvin(Benchmark):
 
     @cached_property
     def _assets(self) -> AssetSet:
-        return find_assets()
+        return find_package().assets if self.protocol.is_official else find_assets()
 
     def episodes(self, limit: int | None = None) -> Sequence[EpisodeSpec]:
         """The chains in the order of the public protocol; see `Benchmark.episodes`.
@@ -156,11 +181,13 @@ class Calvin(Benchmark):
             },
         )
 
-    def make_env(self, request: EnvRequest) -> CalvinEnv:
-        """A fresh environment that computes only what is asked for.
+    def make_env(self, request: EnvRequest) -> PlayTableEnv:
+        """A fresh environment that computes only what is asked for, in the protocol's simulator.
 
         Raises:
             ValueError: An observation is asked for that the protocol does not allow.
+            FileNotFoundError: ``backend=official`` and ``calvin_env`` is not installed.
+            RuntimeError: ``backend=official`` and the process has a simulator already, or a requirement is missing.
         """
         offered = OBSERVATION_KEYS if request.recording else self.protocol.observations
         keys = offered if request.observation_keys is None else request.observation_keys
@@ -170,14 +197,25 @@ class Calvin(Benchmark):
                 f"the agent asks for {refused[0]!r}, but protocol {self.protocol.name!r} offers "
                 f"{', '.join(offered)}: change the agent or override protocol.observations"
             )
+        render_mode = "rgb_array" if request.video else None
+        renderer = cast("Renderer", self.protocol.renderer)
+        if self.protocol.is_official:
+            return OfficialCalvinEnv(
+                self.protocol.scene,
+                action_mode=self.protocol.action_mode,
+                observation_keys=keys,
+                led=self.protocol.led,
+                renderer=renderer,
+                render_mode=render_mode,
+            )
         return CalvinEnv(
             self.protocol.scene,
             action_mode=self.protocol.action_mode,
             observation_keys=keys,
             led=self.protocol.led,
             lowpoly=self.protocol.visuals == "lowpoly",
-            renderer=cast("Renderer", self.protocol.renderer),
-            render_mode="rgb_array" if request.video else None,
+            renderer=renderer,
+            render_mode=render_mode,
             assets=self._assets,
         )
 
@@ -186,16 +224,25 @@ class Calvin(Benchmark):
         return float(CONTROL_HZ)
 
     def fingerprint(self) -> Mapping[str, str]:
-        """Hashes of the chains and of the scene's models, and the physics engine."""
-        return {
+        """Hashes of the chains and of the scene's models, the physics engine, and the code of an official backend.
+
+        Raises:
+            FileNotFoundError: ``backend=official`` and ``calvin_env`` is not installed.
+        """
+        content = {
             "chains": DATA_SHA256,
             "assets": self._assets.fingerprint(Scene(self.protocol.scene)),
             "pybullet": version("pybullet"),
             "renderer": resolved(cast("Renderer", self.protocol.renderer)),
         }
+        if self.protocol.is_official:
+            content["calvin_env"] = find_package().fingerprint()
+        return content
 
     def deviations(self) -> Sequence[str]:
-        """Generated assets, where the official files are not on this machine."""
+        """Generated assets, where the official files are not on this machine, or an official backend."""
+        if self.protocol.is_official:
+            return (f"backend=official: simulated by the installed {find_package().describe()}",)
         if self._assets.generated:
             return ("generated assets: the official CALVIN files are not installed (`harness assets calvin`)",)
         return ()

@@ -8,9 +8,10 @@ above 0 and closes it elsewhere. Absolute actions ``(7,)``: tcp position (m), Eu
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
@@ -26,6 +27,7 @@ from envs.calvin.initial import ROBOT_OBS
 from envs.calvin.language import INSTRUCTIONS
 from envs.calvin.layouts import Scene
 from envs.calvin.lowpoly import LowpolyView
+from envs.calvin.table import PlayTable
 from envs.calvin.tasks import PLAY, TASKS, SceneInfo, achieved, needs
 from envs.calvin.truth import PlayTableTruth
 from envs.calvin.world import CONTROL_HZ, LedVariant, World
@@ -34,6 +36,20 @@ from harness.interfaces import EpisodeSpec, Stage
 CAMERAS = ("static", "gripper")
 OBSERVATION_KEYS = ("rgb_static", "rgb_gripper", "depth_static", "depth_gripper", "robot_obs", "scene_obs")
 MAX_STEPS = 360
+
+
+class View(Protocol):
+    """What a camera sees."""
+
+    @property
+    def rgb(self) -> npt.NDArray[np.uint8]:
+        """``uint8 (H, W, 3)``."""
+        ...
+
+    @property
+    def depth(self) -> npt.NDArray[np.float32]:
+        """Metres along the optical axis, ``float32 (H, W)``."""
+        ...
 
 
 class ActionMode(StrEnum):
@@ -67,8 +83,10 @@ def _action_space(mode: ActionMode) -> spaces.Box:
     return spaces.Box(-reach, reach, dtype=np.float32)
 
 
-class CalvinEnv(gymnasium.Env[dict[str, Any], Any]):
-    """One play table.
+class PlayTableEnv(gymnasium.Env[dict[str, Any], Any]):
+    """One play table, whoever simulates it: spaces, episodes, stages and the judging of success.
+
+    A subclass starts the simulator as ``world`` and renders its cameras.
 
     ``reset`` options: ``{"episode": EpisodeSpec}`` sets up a chain of the benchmark; ``{"chain": i}`` the i-th frozen
     chain; ``{"scene_obs": ..., "robot_obs": ..., "task": ...}`` any state with one task. Without options the seed
@@ -78,33 +96,18 @@ class CalvinEnv(gymnasium.Env[dict[str, Any], Any]):
     terminates when the last stage succeeds; go on to the next stage of a chain with ``begin_stage``.
 
     Args:
-        scene: Play table ``A``, ``B``, ``C`` or ``D``.
         action_mode: ``relative`` or ``absolute``.
         observation_keys: Which observations to compute; only these cost time. ``scene_obs`` is privileged.
-        led: ``pinned`` (two presses turn off a led that is on at reset) or ``head``.
-        lowpoly: Render with simplified meshes: fast, but other pixels than the public simulator's.
-        renderer: ``tiny`` (CPU, the reference) or ``egl`` (GPU).
         render_mode: ``rgb_array`` to allow ``render``.
-        assets: Models to use; by default the official files where they are found, generated ones elsewhere.
 
     Raises:
         ValueError: An argument is unknown.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}  # noqa: RUF012
+    world: PlayTable
 
-    def __init__(
-        self,
-        scene: str = "D",
-        *,
-        action_mode: str = "relative",
-        observation_keys: Sequence[str] = OBSERVATION_KEYS,
-        led: str = "pinned",
-        lowpoly: bool = False,
-        renderer: Renderer = "tiny",
-        render_mode: str | None = None,
-        assets: AssetSet | None = None,
-    ) -> None:
+    def __init__(self, action_mode: str, observation_keys: Sequence[str], render_mode: str | None) -> None:
         unknown = set(observation_keys) - set(OBSERVATION_KEYS)
         if unknown:
             raise ValueError(f"unknown observation_keys {sorted(unknown)}: choose from {', '.join(OBSERVATION_KEYS)}")
@@ -117,14 +120,6 @@ class CalvinEnv(gymnasium.Env[dict[str, Any], Any]):
         self.observation_space = spaces.Dict({key: available[key] for key in observation_keys})
         self._keys = tuple(observation_keys)
         self._cameras = tuple(camera for camera in CAMERAS if {f"rgb_{camera}", f"depth_{camera}"} & set(self._keys))
-        self.world = World(
-            Scene(scene),
-            assets or find_assets(),
-            led=LedVariant(led),
-            visuals=not lowpoly and (bool(self._cameras) or render_mode is not None),
-            renderer=renderer,
-        )
-        self._lowpoly = LowpolyView(self.world) if lowpoly else None
         self._stages: tuple[Stage, ...] = ()
         self._stage = 0
         self._stage_steps = 0
@@ -209,10 +204,9 @@ class CalvinEnv(gymnasium.Env[dict[str, Any], Any]):
     def _info(self, success: bool) -> dict[str, Any]:
         return {"success": success}
 
-    def _frame(self, camera: str) -> Frame:
-        if self._lowpoly is not None:
-            return self._lowpoly.static() if camera == "static" else self._lowpoly.gripper()
-        return render_static(self.world) if camera == "static" else render_gripper(self.world)
+    @abstractmethod
+    def _frame(self, camera: str) -> View:
+        """What ``static`` or ``gripper`` sees now."""
 
     def render(self) -> npt.NDArray[np.uint8] | None:
         """The static camera's view, ``uint8 (200, 200, 3)``, or ``None`` without a render mode."""
@@ -230,9 +224,60 @@ class CalvinEnv(gymnasium.Env[dict[str, Any], Any]):
 
     def close(self) -> None:
         """Stop the simulator."""
+        self.world.close()
+
+
+class CalvinEnv(PlayTableEnv):
+    """One play table in the project's own simulator; see `PlayTableEnv`. Several live in one process.
+
+    Args:
+        scene: Play table ``A``, ``B``, ``C`` or ``D``.
+        action_mode: ``relative`` or ``absolute``.
+        observation_keys: Which observations to compute; only these cost time. ``scene_obs`` is privileged.
+        led: ``pinned`` (two presses turn off a led that is on at reset) or ``head``.
+        lowpoly: Render with simplified meshes: fast, but other pixels than the public simulator's.
+        renderer: ``tiny`` (CPU, the reference) or ``egl`` (GPU).
+        render_mode: ``rgb_array`` to allow ``render``.
+        assets: Models to use; by default the official files where they are found, generated ones elsewhere.
+
+    Raises:
+        ValueError: An argument is unknown.
+    """
+
+    world: World
+
+    def __init__(
+        self,
+        scene: str = "D",
+        *,
+        action_mode: str = "relative",
+        observation_keys: Sequence[str] = OBSERVATION_KEYS,
+        led: str = "pinned",
+        lowpoly: bool = False,
+        renderer: Renderer = "tiny",
+        render_mode: str | None = None,
+        assets: AssetSet | None = None,
+    ) -> None:
+        super().__init__(action_mode, observation_keys, render_mode)
+        self.world = World(
+            Scene(scene),
+            assets or find_assets(),
+            led=LedVariant(led),
+            visuals=not lowpoly and (bool(self._cameras) or render_mode is not None),
+            renderer=renderer,
+        )
+        self._lowpoly = LowpolyView(self.world) if lowpoly else None
+
+    def _frame(self, camera: str) -> Frame:
+        if self._lowpoly is not None:
+            return self._lowpoly.static() if camera == "static" else self._lowpoly.gripper()
+        return render_static(self.world) if camera == "static" else render_gripper(self.world)
+
+    def close(self) -> None:
+        """Stop the simulator."""
         if self._lowpoly is not None:
             self._lowpoly.close()
-        self.world.close()
+        super().close()
 
 
 def _known_tasks(tasks: Sequence[str]) -> Sequence[str]:

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.calvin.layouts import Layout
+from envs.calvin.table import PlayTable
 from envs.calvin.tasks import Bodies, SceneInfo
-from envs.calvin.world import World
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -15,7 +15,7 @@ FloatArray = npt.NDArray[np.float64]
 class PlayTableTruth:
     """What a privileged agent may read of a world at any moment. Reading never changes the world."""
 
-    def __init__(self, world: World, task: str, start: SceneInfo) -> None:
+    def __init__(self, world: PlayTable, task: str, start: SceneInfo) -> None:
         self._world = world
         self._task = task
         self._start = start
@@ -47,19 +47,19 @@ class PlayTableTruth:
     @property
     def target_position(self) -> FloatArray:
         """Commanded tcp position ``(3,)`` in metres, which relative actions move."""
-        return self._world.robot.target_position.copy()
+        return self._world.commanded_pose()[0]
 
     @property
     def target_euler(self) -> FloatArray:
         """Commanded tcp Euler angles xyz ``(3,)`` in radians, which relative actions move."""
-        return self._world.robot.target_euler.copy()
+        return self._world.commanded_pose()[1]
 
     def robot_obs(self) -> FloatArray:
-        """``(15,)``; see `World.robot_obs`."""
+        """``(15,)``; see `envs.calvin.world.World.robot_obs`."""
         return self._world.robot_obs()
 
     def scene_obs(self) -> FloatArray:
-        """``(24,)``; see `World.scene_obs`."""
+        """``(24,)``; see `envs.calvin.world.World.scene_obs`."""
         return self._world.scene_obs()
 
     def info(self) -> SceneInfo:
@@ -68,5 +68,4 @@ class PlayTableTruth:
 
     def block_pose(self, name: str) -> tuple[FloatArray, FloatArray]:
         """Position ``(3,)`` and quaternion xyzw ``(4,)`` of ``block_<colour>``."""
-        position, orientation = self._world.client.getBasePositionAndOrientation(self._world.bodies.blocks[name])
-        return np.array(position), np.array(orientation)
+        return self._world.block_pose(name)

@@ -7,7 +7,6 @@ here every episode is the one that a fresh process would give, bit for bit.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from enum import StrEnum
 from typing import Any
@@ -16,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.bullet.client import BulletClient, Renderer
-from envs.bullet.digest import dynamic_state
 from envs.calvin.assets import AssetSet
 from envs.calvin.layouts import LAYOUTS, Layout, Scene
 from envs.calvin.robot import Robot
+from envs.calvin.table import BLOCKS, table_digest
 from envs.calvin.tasks import BlockInfo, Bodies, SceneInfo
 
 FloatArray = npt.NDArray[np.float64]
@@ -31,8 +30,6 @@ GLOBAL_SCALING = 0.8
 BRAKE_FORCE = 4.0
 BUTTON_THRESHOLD = 0.010
 SWITCH_THRESHOLD = 0.044
-
-BLOCKS = ("block_red", "block_blue", "block_pink")
 
 # Indices of the table's joints and links; the same in all four tables.
 BUTTON, SWITCH, SLIDE, DRAWER, LED, LIGHT, PLANK = range(7)
@@ -245,18 +242,24 @@ class World:
         contacts = frozenset((point[2], point[4]) for point in self.client.getContactPoints(bodyA=uid))
         return BlockInfo(position, orientation, linear, angular, contacts)
 
+    def commanded_pose(self) -> tuple[FloatArray, FloatArray]:
+        """Commanded tcp position (m) and Euler angles xyz (rad), ``(3,)`` each, which relative actions move."""
+        return self.robot.target_position.copy(), self.robot.target_euler.copy()
+
+    def block_pose(self, name: str) -> tuple[FloatArray, FloatArray]:
+        """Position ``(3,)`` in metres and quaternion xyzw ``(4,)`` of ``block_<colour>``."""
+        position, orientation = self.client.getBasePositionAndOrientation(self.bodies.blocks[name])
+        return np.array(position), np.array(orientation)
+
     def digest(self) -> str:
         """SHA-256 over the exact dynamic state, the lights and the controller's memory."""
-        memory = np.array(
-            [
-                *self.robot.target_position,
-                *self.robot.target_euler,
-                self.robot.gripper_action,
-                *self.lights.values(),
-                self._button_on,
-                self._button_was_pressed,
-                self._switch_on,
-            ],
-            dtype=np.float64,
+        memory = (
+            *self.robot.target_position,
+            *self.robot.target_euler,
+            self.robot.gripper_action,
+            *self.lights.values(),
+            self._button_on,
+            self._button_was_pressed,
+            self._switch_on,
         )
-        return hashlib.sha256(dynamic_state(self.client).tobytes() + memory.tobytes()).hexdigest()
+        return table_digest(self.client, memory)
