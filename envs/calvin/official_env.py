@@ -98,6 +98,11 @@ def _content_hash(root: Path) -> str:
     return digest.hexdigest()
 
 
+def is_installed() -> bool:
+    """Whether this machine has the package, whole or not."""
+    return importlib.util.find_spec("calvin_env") is not None
+
+
 def find_package() -> OfficialPackage:
     """The installed ``calvin_env``, without importing it.
 
