@@ -46,7 +46,8 @@ def package(tmp_path, monkeypatch, generated):
     (tmp_path / "calvin_env").mkdir()
     (tmp_path / "calvin_env" / "__init__.py").write_text("")
     (tmp_path / "data").symlink_to(generated.root, target_is_directory=True)
-    monkeypatch.delitem(sys.modules, "calvin_env", raising=False)
+    monkeypatch.setitem(sys.modules, "calvin_env", None)  # so that what is imported below is forgotten again
+    del sys.modules["calvin_env"]
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(stand_in, "find_assets", lambda: generated)
     # Other tests of this process may have worlds open, which the stand-in does not mind.
