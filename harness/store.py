@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ from harness.records import EpisodeResult, Outcome
 
 SCHEMA_VERSION = 1
 STORE_NAME = "run.sqlite"
+LOCK_NAME = "run.lock"
+
+_LOCK_PATIENCE_SECONDS = 0.5  # a reader that looks whether a run is being written holds the lock for an instant
 
 
 class StoreError(Exception):
@@ -58,6 +61,7 @@ class RunReader:
             raise StoreError(
                 f"{run_dir} holds no run ({STORE_NAME} is missing); `harness list runs` shows what there is"
             )
+        self._lock_path = run_dir / LOCK_NAME
         self._db = sqlite3.connect(path, timeout=60)
         self._db.row_factory = sqlite3.Row
         try:
@@ -127,6 +131,13 @@ class RunReader:
         rows = self._db.execute("SELECT * FROM sessions ORDER BY session")
         return [{**dict(row), "provenance": json.loads(row["provenance"])} for row in rows]
 
+    def state(self) -> str:
+        """``not started``, ``running``, ``killed``, or how the last session ended."""
+        row = self._db.execute("SELECT ending FROM sessions ORDER BY session DESC LIMIT 1").fetchone()
+        if row is None or row["ending"] is not None:
+            return str(row["ending"]) if row else "not started"
+        return "running" if _is_locked(self._lock_path) else "killed"
+
     def attempts(self) -> pd.DataFrame:
         """Every attempt, without the blobs."""
         columns = [r["name"] for r in self._db.execute("PRAGMA table_info(attempts)") if r["type"] != "BLOB"]
@@ -193,17 +204,40 @@ def _frame_row(planned: PlannedEpisode, attempt: sqlite3.Row | None, stages: Seq
     }
 
 
+def _take(lock: IO[str], patience: float) -> bool:
+    """Lock a file for writing a run; ``False`` if another process still has it after ``patience`` seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process is writing the run that the lock file ``path`` belongs to."""
+    if not path.exists():
+        return False
+    with path.open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 class RunWriter:
     """The one writer of a run; use `create` or `reopen`."""
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
-        self._lock = (run_dir / "run.lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        self._lock = (run_dir / LOCK_NAME).open("w")
+        if not _take(self._lock, _LOCK_PATIENCE_SECONDS):
             self._lock.close()
-            raise StoreError(f"another process is writing to {run_dir}; wait for it or stop it first") from error
+            raise StoreError(f"another process is writing to {run_dir}; wait for it or stop it first")
         self._db = sqlite3.connect(run_dir / STORE_NAME, timeout=60, isolation_level=None)
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode = WAL")

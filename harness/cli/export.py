@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from harness.cli.options import verb
 from harness.store import RunReader
 
@@ -42,10 +44,22 @@ def _export(arguments: argparse.Namespace) -> int:
     for name, table in tables.items():
         path = folder / f"{name}.{arguments.format}"
         if arguments.format == "parquet":
-            table.to_parquet(path, index=False)
+            _storable(table).to_parquet(path, index=False)
         else:
             table.to_json(path, orient="records", lines=True)
         print(path)
     (folder / "run.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
     print(folder / "run.json")
     return 0
+
+
+def _storable(table: pd.DataFrame) -> pd.DataFrame:
+    """Columns whose values have no common type, as metrics of an agent's own may, become JSON text."""
+    mixed: dict[str, pd.Series] = {}
+    for name, column in table.items():
+        present = [isinstance(value, list | dict) or not pd.isna(value) for value in column]
+        kinds = {type(value) for value, there in zip(column, present, strict=True) if there}
+        if column.dtype == object and (len(kinds) > 1 or dict in kinds):
+            texts = [json.dumps(value) if there else None for value, there in zip(column, present, strict=True)]
+            mixed[str(name)] = pd.Series(texts, table.index)
+    return table.assign(**mixed)

@@ -66,7 +66,7 @@ def _describe(group: str, option: dict[str, Any]) -> str:
 def _run_row(run_dir: Path) -> tuple[str, ...]:
     try:
         with RunReader(run_dir) as reader:
-            identity, counts, sessions = reader.identity, reader.outcome_counts(), reader.sessions()
+            identity, counts, state = reader.identity, reader.outcome_counts(), reader.state()
             mark = " (collection)" if reader.is_collection else ""
     except StoreError as error:
         return (str(run_dir), str(error), "", "", "", "", "", "")
@@ -79,7 +79,7 @@ def _run_row(run_dir: Path) -> tuple[str, ...]:
         f"{done}/{counts['planned']}",
         _rate(counts),
         str(counts["error"]),
-        sessions[-1]["ending"] or "running or killed" if sessions else "not started",
+        state,
     )
 
 
@@ -107,15 +107,12 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 
 def _watch_table(reader: RunReader) -> tuple[Table, bool]:
-    counts, sessions, identity = reader.outcome_counts(), reader.sessions(), reader.identity
-    ending = sessions[-1]["ending"] if sessions else None
+    counts, state, identity = reader.outcome_counts(), reader.state(), reader.identity
     table = Table(title=f"{identity.protocol_id} / {identity.agent['name']} / seed {identity.seed}", box=None)
     for column in ("episodes", "success", "errors", "last ended", "state"):
         table.add_column(column, no_wrap=True)
     done = counts["success"] + counts["failure"] + counts["error"]
     attempts = reader.attempts()
     age = f"{time.time() - attempts['recorded_at'].max():.0f} s ago" if len(attempts) else "-"
-    table.add_row(
-        f"{done}/{counts['planned']}", _rate(counts), str(counts["error"]), age, ending or "running or killed"
-    )
-    return table, ending is not None
+    table.add_row(f"{done}/{counts['planned']}", _rate(counts), str(counts["error"]), age, state)
+    return table, state not in ("not started", "running")

@@ -34,8 +34,8 @@ def random_steps(env: CalvinEnv, count: int = 300) -> None:
         env.step(action)
 
 
-def main() -> None:
-    """Print the figures."""
+def main() -> dict[str, Any]:
+    """Measure everything; prints as it goes."""
     env = CalvinEnv("D", observation_keys=("robot_obs",))
     kind = "generated" if env.world.assets.generated else "official"
     print(f"assets: {kind}")
@@ -46,6 +46,12 @@ def main() -> None:
     env.close()
     print(f"reset: {median(resets) * 1e3:.0f} ms")
     print(f"steps per CPU-second without cameras: {median(rates):.0f} ({median(rates) / PUBLIC['steps']:.2f}x public)")
+    numbers: dict[str, Any] = {
+        "assets": kind,
+        "public": PUBLIC,
+        "reset_ms": 1e3 * median(resets),
+        "steps_per_cpu_second": median(rates),
+    }
     frames: dict[tuple[bool, str], list[np.ndarray[Any, Any]]] = {}
     for lowpoly in (False, True):
         for camera in ("static", "gripper"):
@@ -58,12 +64,15 @@ def main() -> None:
                     observation, *_ = env.step(np.array([0.3, 0.5, -0.4, 0, 0, 0, 1], dtype=np.float32))
                     frames.setdefault((lowpoly, camera), []).append(observation[f"rgb_{camera}"].astype(float))
             env.close()
-            share = f"{PUBLIC[camera] / (median(spent) * 1e3):.1f}x public"
-            print(f"{'lowpoly' if lowpoly else 'stock'} {camera}: {median(spent) * 1e3:.1f} ms ({share})")
+            looks, milliseconds = "lowpoly" if lowpoly else "stock", 1e3 * median(spent)
+            numbers[f"frame_{looks}_{camera}_ms"] = milliseconds
+            print(f"{looks} {camera}: {milliseconds:.1f} ms ({PUBLIC[camera] / milliseconds:.1f}x public)")
     for camera in ("static", "gripper"):
         pairs = zip(frames[False, camera], frames[True, camera], strict=True)
-        difference = np.mean([np.abs(a - b).mean() for a, b in pairs])
+        difference = float(np.mean([np.abs(a - b).mean() for a, b in pairs]))
+        numbers[f"pixel_difference_lowpoly_{camera}"] = difference
         print(f"mean pixel difference of lowpoly {camera}: {difference:.2f} of 255")
+    return numbers
 
 
 if __name__ == "__main__":

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +21,7 @@ from harness.store import RunReader
 from tests.harness.toy_runs import ROOT, TOY, run_toy
 
 CONFIG_DIR = TOY[:2]
+MIXED_METRICS = [{"odd": 1}, {"odd": "text"}, {"odd": {}}, {"odd": [1, "a"]}]
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +145,6 @@ def test_replay_asserts_the_same_outcome(run_dir: Path, tmp_path: Path, capsys: 
 
 
 def test_replay_notices_a_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import sqlite3
     import zlib
 
     run_toy(tmp_path, "limit=1")
@@ -163,12 +167,38 @@ def test_watch_reads_the_log(run_dir: Path, capsys: pytest.CaptureFixture[str]) 
     assert "completed" in out
 
 
+def test_a_run_whose_writer_was_killed_is_told_from_one_that_goes_on(run_dir: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run_dir, tmp_path / "copy"))
+    with closing(sqlite3.connect(copy / "run.sqlite")) as db:
+        db.execute("UPDATE sessions SET ending = NULL")
+        db.commit()
+    with RunReader(copy) as reader:
+        assert reader.state() == "killed"
+        with (copy / "run.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            assert reader.state() == "running"
+        assert reader.state() == "killed"
+
+
 @pytest.mark.parametrize("kind", ["benchmarks", "agents", "protocols"])
 def test_list(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", kind, *CONFIG_DIR]) == 0
     out = capsys.readouterr().out
     assert {"benchmarks": "Points on lines.", "agents": "Pushes forward", "protocols": "toy@1"}[kind] in out
     assert "not usable" not in out
+
+
+def test_export_of_metrics_without_a_common_type(run_dir: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run_dir, tmp_path / "copy"))
+    with closing(sqlite3.connect(copy / "run.sqlite")) as db:
+        for key, metrics in zip(
+            [row[0] for row in db.execute("SELECT DISTINCT key FROM stages")], MIXED_METRICS, strict=False
+        ):
+            db.execute("UPDATE stages SET metrics = ? WHERE key = ?", (json.dumps(metrics), key))
+        db.commit()
+    assert main(["export", str(copy), "-o", str(tmp_path / "out")]) == 0
+    values = pd.read_parquet(tmp_path / "out" / "episodes.parquet")["odd"].dropna()
+    assert sorted(values) == sorted(json.dumps(metrics["odd"]) for metrics in MIXED_METRICS)
 
 
 def test_export_holds_what_the_store_holds(run_dir: Path, tmp_path: Path) -> None:
