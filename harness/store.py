@@ -176,7 +176,8 @@ class RunReader:
         final = final or episodes is not None
         attempts = self._sample(episodes) if final else "SELECT key, attempt FROM attempts"
         which = "WHERE e.kind = ?" if kind is not None else ""
-        query = f"SELECT e.* FROM events e JOIN ({attempts}) USING (key, attempt) {which} ORDER BY e.key, e.attempt, e.ordinal"
+        order = "ORDER BY e.key, e.attempt, e.ordinal"
+        query = f"SELECT e.* FROM events e JOIN ({attempts}) USING (key, attempt) {which} {order}"
         return pd.read_sql_query(query, self._db, params=[] if kind is None else [kind])
 
     @staticmethod
