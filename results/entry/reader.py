@@ -1,0 +1,192 @@
+"""From an entry to a reader of its rows."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import sqlite3
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.config import ConfigGroups
+from harness.identity import canonical_json
+from harness.instantiate import ConfigError
+from harness.store import SCHEMA_VERSION, RunReader, empty_store
+from results.consistency import contradictions, lacking
+from results.entry.archive import read_archive
+from results.entry.format import (
+    ARRAYS,
+    FACT_NAMES,
+    FACTS,
+    FORMAT,
+    JSON_COLUMNS,
+    LEFT_OUT,
+    MANIFEST,
+    MAX_LINE_BYTES,
+    ROW_TABLES,
+    TABLES,
+    VERSION,
+    EntryError,
+    strict_json,
+)
+
+
+_ACCEPTED: dict[str, tuple[type, ...]] = {"TEXT": (str,), "INTEGER": (int,), "BLOB": (int,), "REAL": (int, float)}
+"""JSON types by column type; where the store has a blob, an entry has its length."""
+
+
+def open_entry(path: Path, config_dir: Path | None = None) -> RunReader:
+    """A reader of an entry's rows, which are in memory; its ``run_dir`` is ``path``.
+
+    Whatever is returned agrees with itself (see `results.entry.format` for what is refused) and names no class that
+    this harness, or ``config_dir``, does not name by itself. Videos and tracebacks are not in entries.
+
+    Raises:
+        EntryError: if the entry is refused.
+        OSError: The file cannot be read.
+    """
+    return load_members(path, checked_members(path), config_dir)
+
+
+def checked_members(path: Path) -> dict[str, bytes]:
+    """The members of an entry, each with the hash that its manifest says."""
+    members = read_archive(path)
+    manifest = _mapping(members[MANIFEST], MANIFEST)
+    if manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
+        found = f"{manifest.get('format')!r} version {manifest.get('version')!r}"
+        raise EntryError(f"{MANIFEST} says {ascii(found)[:120]}; this harness reads {FORMAT} version {VERSION}")
+    listed = {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        for name, content in members.items()
+        if name != MANIFEST
+    }
+    claimed = manifest.get("members")
+    if not isinstance(claimed, dict) or set(claimed) != set(listed):
+        raise EntryError(f"{MANIFEST} does not list the members")
+    for name in listed:
+        if claimed[name] != listed[name]:
+            raise EntryError(f"{name} is not what {MANIFEST} says: it was changed after the export")
+    facts = _mapping(members[FACTS], FACTS)
+    if any(manifest.get(name) != facts.get(name) for name in ("run_key", "protocol_hash")):
+        raise EntryError(f"{MANIFEST} and {FACTS} are of different runs")
+    return members
+
+
+def digest(members: Mapping[str, bytes]) -> str:
+    """SHA-256 (hex) that names the whole entry."""
+    return hashlib.sha256(members[MANIFEST]).hexdigest()
+
+
+def load_members(path: Path, members: Mapping[str, bytes], config_dir: Path | None = None) -> RunReader:
+    """The rows in a store in memory, after all checks that need no benchmark."""
+    facts = _mapping(members[FACTS], FACTS)
+    if set(facts) != set(FACT_NAMES):
+        raise EntryError(f"{FACTS} must hold {', '.join(FACT_NAMES)}")
+    _check_classes(facts["config"], config_dir)
+    strict_json(members[TABLES], TABLES)
+    db = empty_store()
+    stored = {**facts, "schema_version": SCHEMA_VERSION}
+    db.executemany("INSERT INTO meta VALUES (?, ?)", [(key, canonical_json(value)) for key, value in stored.items()])
+    try:
+        for table in ROW_TABLES:
+            _fill(db, table, members)
+    except sqlite3.Error as error:
+        raise EntryError(f"{table}.jsonl: {error}") from error
+    reader = RunReader(path, db)
+    problem = next(contradictions(reader), None)
+    if problem is not None:
+        raise EntryError(problem)
+    missing = lacking(reader)
+    if missing:
+        raise EntryError(f"the entry is partial: {len(missing)} planned episodes have no result, such as {missing[0]}")
+    return reader
+
+
+def _mapping(text: bytes, where: str) -> dict[str, Any]:
+    data = strict_json(text, where)
+    if not isinstance(data, dict):
+        raise EntryError(f"{where} must hold a mapping")
+    return data
+
+
+def _check_classes(config: Any, config_dir: Path | None) -> None:
+    """Whoever reads the entry builds its benchmark, so its classes must be those that the reader's configuration names."""
+    for group, names in (("benchmark", ("name",)), ("protocol", ("name", "version"))):
+        chosen = config.get(group) if isinstance(config, dict) else None
+        if not isinstance(chosen, dict) or not isinstance(chosen.get("name"), str):
+            raise EntryError(f"{FACTS}: config has no {group}")
+        own = _installed(group, chosen["name"], config_dir)
+        for key in ("_target_", *names[1:]):
+            if chosen.get(key) != own.get(key):
+                raise EntryError(
+                    f"{FACTS}: {group} {chosen['name']} has {key}={ascii(chosen.get(key))[:80]}, "
+                    f"here it is {own.get(key)}; install the version of the harness that made the entry"
+                )
+        if group == "benchmark" and {k: v for k, v in chosen.items() if k != "name"} != own:
+            raise EntryError(f"{FACTS}: the benchmark {chosen['name']} is configured otherwise than here")
+
+
+@functools.lru_cache(maxsize=64)
+def _installed(group: str, name: str, config_dir: Path | None) -> dict[str, Any]:
+    groups = ConfigGroups(config_dir)
+    try:
+        groups.check(group, name)
+    except ConfigError as error:
+        raise EntryError(f"{error} (--config-dir names a folder with more)") from error
+    return groups.load(group, name)
+
+
+def _fill(db: sqlite3.Connection, table: str, members: Mapping[str, bytes]) -> None:
+    columns = {str(row[1]): (str(row[2]), bool(row[3])) for row in db.execute(f"PRAGMA table_info({table})")}
+    wanted = {name: kind for name, kind in columns.items() if name not in LEFT_OUT}
+    arrays = {name: memoryview(members[f"{name}.bin"]) for name in ARRAYS}
+    statement = f"INSERT INTO {table} VALUES ({', '.join(f':{name}' for name in columns)})"
+    for where, row in _lines(members[f"{table}.jsonl"], f"{table}.jsonl"):
+        if set(row) != set(wanted):
+            odd = sorted(set(row) ^ set(wanted))[0]
+            raise EntryError(f"{where}: the column {ascii(odd)[:80]} is missing or unknown")
+        values = {
+            name: _column(row[name], name, *wanted[name], JSON_COLUMNS.get(table) == name, where) for name in wanted
+        }
+        if table == "attempts":
+            for name in ARRAYS:
+                values[name], arrays[name] = _cut(arrays[name], name, values, where)
+        db.execute(statement, dict.fromkeys(LEFT_OUT) | values)
+    if table == "attempts" and any(len(rest) for rest in arrays.values()):
+        raise EntryError("actions.bin or decisions.bin hold more than attempts.jsonl says")
+
+
+def _lines(content: bytes, member: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    if content and not content.endswith(b"\n"):
+        raise EntryError(f"{member} breaks off in the middle of a line")
+    for number, line in enumerate(content.splitlines(), 1):
+        where = f"{member} line {number}"
+        if len(line) > MAX_LINE_BYTES:
+            raise EntryError(f"{where} has {len(line) >> 20} MiB")
+        yield where, _mapping(line, where)
+
+
+def _column(value: Any, name: str, kind: str, required: bool, is_json: bool, where: str) -> Any:
+    """A value as the store holds it."""
+    if is_json:
+        if not isinstance(value, dict):
+            raise EntryError(f"{where}: {name} must be a mapping")
+        return canonical_json(value)
+    if value is None and not required:
+        return None
+    if type(value) not in _ACCEPTED[kind]:
+        raise EntryError(f"{where}: {name} is {ascii(value)[:80]}, which is no {kind.lower()}")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise EntryError(f"{where}: {name}={value} is too large")
+    return value
+
+
+def _cut(array: memoryview, name: str, row: Mapping[str, Any], where: str) -> tuple[bytes, memoryview]:
+    """What of an array belongs to an attempt, packed as the store holds it, and the rest."""
+    kind, columns = ARRAYS[name]
+    size = row[name] * int(kind[-1]) * (row["action_size"] if columns is None else columns)
+    if row[name] < 0 or row["action_size"] < 0 or not 0 <= size <= len(array):
+        raise EntryError(f"{where}: {name}.bin does not hold {row[name]} {name}")
+    return zlib.compress(array[:size], 1), array[size:]
