@@ -3,16 +3,16 @@
 An entry is a ZIP archive (stored or deflated, no ZIP64, no comment, nothing before it) of exactly these members:
 
 ``entry.json``
-    ``{"format", "version", "harness", "run_key", "protocol_hash", "members": {name: {"sha256", "bytes"}}}``; ``members``
-    lists all others. The SHA-256 of this one file therefore names the whole entry (its *digest*).
+    ``{"format", "version", "harness", "run_key", "protocol_hash", "members": {name: {"sha256", "bytes"}}}``, where
+    ``members`` lists all others. The SHA-256 of this one file therefore names the whole entry (its *digest*).
 ``run.json``
     The facts of the table ``meta`` in ``harness/schema.sql``: identity, run_key, protocol_hash, config, deviations,
     suite_size, privileged.
 ``sessions.jsonl  episodes.jsonl  attempts.jsonl  stages.jsonl  events.jsonl``
     One JSON object per row of the table of that name, in the order of its primary key, with the columns of
-    ``schema.sql``. Columns that hold JSON are nested, not quoted. ``traceback`` and ``video`` are left out (source lines
-    of the submitter's machine, files that are not here), and so are the ``facts`` of episodes, which follow from
-    ``spec``. Of ``attempts``, ``actions`` and ``decisions`` hold the number of rows ``T`` of the arrays below.
+    ``schema.sql``. Columns that hold JSON are nested, not quoted. ``traceback`` and ``video`` are left out (source
+    lines of the submitter's machine, files that are not here), and so are the ``facts`` of episodes, which follow
+    from ``spec``. Of ``attempts``, ``actions`` and ``decisions`` hold the number of rows ``T`` of the arrays below.
 ``actions.bin  decisions.bin``
     The arrays of all attempts in the order of ``attempts.jsonl``: actions ``(T, action_size)`` as float64,
     decisions ``(T, 3)`` (seconds of env, agent and render) as float32; little-endian, C order.
@@ -24,14 +24,14 @@ There is no code in it, nothing is unpacked to disk, and no class is named by it
 are those of the reader's own configuration, and the agent's is only printed.
 
 **What reading refuses** (`open_entry`): anything that is not of this form, larger than the bounds below, or at odds
-with itself: members that do not have their hash; unknown, missing, repeated or null columns; numbers that are not finite
-or absurdly large; control and direction-changing characters; keys that do not follow from the identity; rows that
-contradict each other (`results.consistency`); a benchmark or protocol that the reader does not have; episodes without
-a result.
+with itself: members that do not have their hash; unknown, missing, repeated or null columns; numbers that are not
+finite or absurdly large; control and direction-changing characters; keys that do not follow from the identity; rows
+that contradict each other (`results.consistency`); a benchmark or protocol that the reader does not have; episodes
+without a result.
 
 **What verifying adds** (`verify_entry`): the planned episodes are those of the protocol, every specification to the
-letter; the deviations are those that follow from the configuration; every cell of ``tables.json`` is derived again; and,
-with ``--replay N``, the logged actions of N episodes lead to the recorded outcome and simulator state.
+letter; the deviations are those that follow from the configuration; every cell of ``tables.json`` is derived again;
+and, with ``--replay N``, the logged actions of N episodes lead to the recorded outcome and simulator state.
 
 **What none of this can detect**: a forger who makes up rows that agree with each other. Hashes are not signatures:
 whoever rewrites the rows can rewrite the hashes. Replaying raises the price (outcome, steps, progress and state hash

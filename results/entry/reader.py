@@ -32,7 +32,6 @@ from results.entry.format import (
     strict_json,
 )
 
-
 _ACCEPTED: dict[str, tuple[type, ...]] = {"TEXT": (str,), "INTEGER": (int,), "BLOB": (int,), "REAL": (int, float)}
 """JSON types by column type; where the store has a blob, an entry has its length."""
 
@@ -65,8 +64,8 @@ def checked_members(path: Path) -> dict[str, bytes]:
     claimed = manifest.get("members")
     if not isinstance(claimed, dict) or set(claimed) != set(listed):
         raise EntryError(f"{MANIFEST} does not list the members")
-    for name in listed:
-        if claimed[name] != listed[name]:
+    for name, found in listed.items():
+        if claimed[name] != found:
             raise EntryError(f"{name} is not what {MANIFEST} says: it was changed after the export")
     facts = _mapping(members[FACTS], FACTS)
     if any(manifest.get(name) != facts.get(name) for name in ("run_key", "protocol_hash")):
@@ -112,7 +111,7 @@ def _mapping(text: bytes, where: str) -> dict[str, Any]:
 
 
 def _check_classes(config: Any, config_dir: Path | None) -> None:
-    """Whoever reads the entry builds its benchmark, so its classes must be those that the reader's configuration names."""
+    """Whoever reads the entry builds its benchmark, so its classes must be those of the reader's own configuration."""
     for group, names in (("benchmark", ("name",)), ("protocol", ("name", "version"))):
         chosen = config.get(group) if isinstance(config, dict) else None
         if not isinstance(chosen, dict) or not isinstance(chosen.get("name"), str):
@@ -148,7 +147,10 @@ def _fill(db: sqlite3.Connection, table: str, members: Mapping[str, bytes]) -> N
             odd = sorted(set(row) ^ set(wanted))[0]
             raise EntryError(f"{where}: the column {ascii(odd)[:80]} is missing or unknown")
         values = {
-            name: _column(row[name], name, *wanted[name], JSON_COLUMNS.get(table) == name, where) for name in wanted
+            name: _json_column(row[name], f"{where}: {name}")
+            if JSON_COLUMNS.get(table) == name
+            else _column(row[name], kind, required, f"{where}: {name}")
+            for name, (kind, required) in wanted.items()
         }
         if table == "attempts":
             for name in ARRAYS:
@@ -168,18 +170,20 @@ def _lines(content: bytes, member: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, _mapping(line, where)
 
 
-def _column(value: Any, name: str, kind: str, required: bool, is_json: bool, where: str) -> Any:
+def _json_column(value: Any, where: str) -> str:
+    if not isinstance(value, dict):
+        raise EntryError(f"{where} must be a mapping")
+    return canonical_json(value)
+
+
+def _column(value: Any, kind: str, required: bool, where: str) -> Any:
     """A value as the store holds it."""
-    if is_json:
-        if not isinstance(value, dict):
-            raise EntryError(f"{where}: {name} must be a mapping")
-        return canonical_json(value)
     if value is None and not required:
         return None
     if type(value) not in _ACCEPTED[kind]:
-        raise EntryError(f"{where}: {name} is {ascii(value)[:80]}, which is no {kind.lower()}")
-    if isinstance(value, int) and abs(value) >= 2**63:
-        raise EntryError(f"{where}: {name}={value} is too large")
+        raise EntryError(f"{where} is {ascii(value)[:80]}, which is no {kind.lower()}")
+    if type(value) is int and abs(value) >= 2**63:
+        raise EntryError(f"{where}={value} is too large")
     return value
 
 
