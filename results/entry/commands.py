@@ -18,7 +18,7 @@ def add_verify(verbs: Any) -> None:
         "verify",
         help="derive every number of a handed-in entry again; refuse it if anything does not follow",
         description="Derive every number of an entry (`harness export RUN -o entry.zip`) again from its rows, and "
-        "refuse it if anything does not follow: tampered, mixed or partial entries, and files that are made to do harm.",
+        "refuse it if anything does not follow: tampered, mixed or partial entries, files that are made to do harm.",
         epilog="Exit status: 0 verified, 1 refused. No hash can show that rows which agree with each other were\n"
         "measured; --replay executes their actions again, which makes inventing them as hard as solving the tasks.\n\n"
         "Examples:\n"

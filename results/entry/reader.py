@@ -64,8 +64,8 @@ def checked_members(path: Path) -> dict[str, bytes]:
     claimed = manifest.get("members")
     if not isinstance(claimed, dict) or set(claimed) != set(listed):
         raise EntryError(f"{MANIFEST} does not list the members")
-    for name, found in listed.items():
-        if claimed[name] != found:
+    for name, actual in listed.items():
+        if claimed[name] != actual:
             raise EntryError(f"{name} is not what {MANIFEST} says: it was changed after the export")
     facts = _mapping(members[FACTS], FACTS)
     if any(manifest.get(name) != facts.get(name) for name in ("run_key", "protocol_hash")):

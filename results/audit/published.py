@@ -1,0 +1,32 @@
+"""The audit of published tables: every table, every claim, and every two sources about one system."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from results.audit.claims import audit_claims
+from results.audit.findings import Finding
+from results.audit.sources import audit_sources
+from results.audit.tables import audit_table
+from results.published import PublishedSource, load_source, published_sources
+
+_ORDER = ("inconsistent", "conflict", "note")
+
+
+def audit_published(extra: Sequence[Path] = ()) -> list[Finding]:
+    """All sources of the project and of ``extra``, the gravest findings first."""
+    return _audit(published_sources(extra), published_sources(extra))
+
+
+def audit_file(path: Path) -> list[Finding]:
+    """One file with tables, by itself and against the sources of the project."""
+    return _audit([load_source(path)], [load_source(path), *published_sources()])
+
+
+def _audit(audited: Sequence[PublishedSource], known: Sequence[PublishedSource]) -> list[Finding]:
+    names = {table.source for source in audited for table in source.tables}
+    findings = [finding for source in audited for table in source.tables for finding in audit_table(table)]
+    findings += [finding for source in audited for finding in audit_claims(source)]
+    findings += [finding for finding in audit_sources(known) if finding.source in names]
+    return sorted(findings, key=lambda finding: _ORDER.index(finding.level))
