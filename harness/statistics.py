@@ -81,7 +81,7 @@ def _cluster_totals(
     if clusters is None:
         return data, np.ones(len(data))
     codes = pd.factorize(np.asarray(clusters))[0]
-    return np.bincount(codes, weights=data), np.bincount(codes).astype(float)
+    return np.bincount(codes, weights=data).astype(np.float64), np.bincount(codes).astype(np.float64)
 
 
 def _resampled_means(sums: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

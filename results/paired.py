@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import norm, permutation_test
+from scipy.stats import binomtest, norm, permutation_test
 
 from harness.statistics import Interval, cluster_bootstrap, wilson
 
@@ -98,10 +98,8 @@ def paired_difference(
 
 
 def mcnemar_exact(only_first: int, only_second: int) -> float:
-    """Exact two-sided p-value of McNemar's test (statsmodels) for the discordant pairs; 1 if there are none."""
-    from statsmodels.stats.contingency_tables import mcnemar  # a second to import
-
-    return min(1.0, float(mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue))
+    """Exact two-sided p-value of McNemar's test: the discordant pairs as flips of a fair coin; 1 if there are none."""
+    return float(binomtest(only_first, only_first + only_second).pvalue) if only_first + only_second else 1.0
 
 
 def newcombe_paired(both: int, only_first: int, only_second: int, neither: int, confidence: float = 0.95) -> Interval:
@@ -115,7 +113,7 @@ def newcombe_paired(both: int, only_first: int, only_second: int, neither: int, 
     one, other = with_first / total, with_second / total
     first, second = wilson(with_first, total, confidence), wilson(with_second, total, confidence)
     margins = with_first * (total - with_first) * with_second * (total - with_second)
-    agreement = both * neither - only_first * only_second
+    agreement = float(both * neither - only_first * only_second)
     if agreement > 0:
         agreement = max(0.0, agreement - total / 2)  # Newcombe's continuity correction
     phi = agreement / math.sqrt(margins) if margins else 0.0
@@ -154,12 +152,14 @@ def sign_flip_test(differences: Values, clusters: npt.NDArray[np.generic] | None
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment (statsmodels): reject where the adjusted value is below the level, and the chance of
+    """Holm's step-down adjustment (Holm 1979): reject where the adjusted value is below the level, and the chance of
     any false rejection among all of them stays below it.
     """
-    from statsmodels.stats.multitest import multipletests
-
-    return [] if not p_values else [float(value) for value in multipletests(p_values, method="holm")[1]]
+    order = np.argsort(p_values)
+    steps = np.arange(len(p_values), 0, -1) * np.asarray(p_values, dtype=float)[order]
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps))
+    return [float(value) for value in adjusted]
 
 
 def cohen_h(one: float, other: float) -> float:

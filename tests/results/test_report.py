@@ -13,9 +13,10 @@ import pytest
 from harness.cli import main
 from harness.interfaces import MeanCell, RateCell
 from harness.statistics import wilson
+from results.cells import CellValue, cell_text, work_out
 from results.published import published_tables
-from results.render import as_csv, cell_text, markdown
-from results.report import CellValue, Report, build_report, work_out
+from results.render import as_csv, markdown
+from results.report import COMPUTE_COLUMNS, Report, build_report
 from tests.harness.toy_runs import run_toy
 
 
@@ -85,13 +86,18 @@ def test_repetitions_tell_less_than_episodes() -> None:
     assert work_out(RateCell(0, 80)).interval == wilson(0, 80)
 
 
-def test_cost_per_decision(runs: dict[str, Path]) -> None:
-    (cost,) = [table for table in build_report([runs["plain"]]).tables if table.key == "cost"]
-    ((_, cells),) = cost.rows
-    decisions, env, agent, render, p95, reported = (cell.value for cell in cells)
-    assert decisions == 33
-    assert all(isinstance(value, float) and value >= 0 for value in (env, agent, render, p95))
-    assert str(reported).startswith("model_calls 1")
+def test_compute_per_decision(runs: dict[str, Path]) -> None:
+    (table,) = [table for table in build_report([runs["plain"], runs["other"]]).tables if table.key == "compute"]
+    walker, batch = (dict(zip(COMPUTE_COLUMNS, (cell.value for cell in cells), strict=True)) for _, cells in table.rows)
+    assert walker["decisions"] == 33
+    seconds = [walker[name] for name in ("agent s", "p50", "p95", "p99", "env s", "render s")]
+    assert all(isinstance(value, float) and value >= 0 for value in seconds)
+    assert seconds[1:4] == sorted(seconds[1:4])
+    assert (walker["model calls"], walker["calls p50"], walker["calls p99"]) == (1.0, 1.0, 1.0)
+    assert str(walker["reported by the agent"]).startswith("model_calls 1, step ")
+    assert batch["model calls"] is None
+    assert 0.01 < walker["peak memory GiB"] < 64
+    assert "yes" in (walker["efficient"], batch["efficient"])
 
 
 def test_json_and_csv_hold_the_same_numbers(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,9 +114,16 @@ def test_json_and_csv_hold_the_same_numbers(runs: dict[str, Path], capsys: pytes
         if cell["kind"] != "text"
     ]
     from_csv = [
-        (line["table"], line["row"], line["column"], float(line["value"]), float(line["low"]) if line["low"] else None)
+        tuple(
+            [
+                line["table"],
+                line["row"],
+                line["column"],
+                *(float(line[k]) if line[k] else None for k in ("value", "low")),
+            ]
+        )
         for line in lines
-        if line["kind"] != "text"
+        if line["kind"] not in ("text", "note")
     ]
     assert from_csv == from_json
     assert data["runs"][1]["bounds"] == [0.875, 1.0]
@@ -118,10 +131,9 @@ def test_json_and_csv_hold_the_same_numbers(runs: dict[str, Path], capsys: pytes
 
 
 def test_published_numbers_are_marked_and_stand_apart() -> None:
-    tables = {table.benchmark: table for table in published_tables(["thinkbench", "calvin", "toy", "calvin"])}
-    assert list(tables) == ["thinkbench", "calvin"]
-    assert len(tables["calvin"].rows) == 6
-    report = Report((), (), tuple(tables.values()))
+    tables = published_tables(["thinkbench", "calvin", "toy", "calvin"])
+    assert list(dict.fromkeys(table.benchmark for table in tables)) == ["thinkbench", "calvin"]
+    report = Report((), (), tables)
     text = markdown(report)
     assert "Published numbers, reported, not independently verified: CALVIN ABC->D" in text
     assert "| *ThinkJEPA*" in text
