@@ -178,6 +178,7 @@ def _rows(runs: Sequence[SiteRun], cells: Sequence[Sequence[CellValue]], metric:
             names = ", ".join(labels[rival] for rival in rivals[:8])
             more = f" and {len(rivals) - 8} more" if len(rivals) > 8 else ""
             why = f"no test tells it apart from {names}{more}" if rivals else "told apart from every other run"
+            why = why if len(ranked) > 1 else "the only run that has a rank"
         rows.append(
             Row(
                 run=run,

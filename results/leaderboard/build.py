@@ -83,7 +83,7 @@ class Site:
 def slug(name: str) -> str:
     """A file name that says something of ``name``, whatever that is; equal for equal names only."""
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
-    return plain if plain == name else f"{plain or 'x'}-{content_hash(name)[:6]}"
+    return plain if plain and plain == name else f"{plain or 'x'}-{content_hash(name)[:6]}"
 
 
 def is_site(folder: Path) -> bool:
