@@ -6,6 +6,7 @@ checked needs no simulator and no benchmark; `results.entry.verify` adds what do
 
 from __future__ import annotations
 
+import json
 import math
 import zlib
 from collections import Counter
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from harness.identity import RunIdentity
+from harness.interfaces import EpisodeSpec, Stage
 from harness.records import Outcome, Phase
 from harness.store import PlannedEpisode, RunReader
 
@@ -38,11 +40,11 @@ def contradictions(reader: RunReader) -> Iterator[str]:
     if problems:
         yield from problems
         return
-    try:
-        plan = {planned.key: planned for planned in reader.plan()}
-    except (KeyError, TypeError, ValueError) as error:
-        yield f"a planned episode cannot be read: {error!r}"
+    problems = [*_sessions(reader), *_specs(reader)]
+    if problems:
+        yield from problems
         return
+    plan = {planned.key: planned for planned in reader.plan()}
     yield from _plan(reader.identity, reader.meta("config"), list(plan.values()))
     stages: dict[tuple[str, int], list[Row]] = {}
     for row in reader.rows("stages"):
@@ -97,16 +99,63 @@ def _identity_problem(recorded: Any) -> str | None:
     return None
 
 
+_PROVENANCE: dict[str, tuple[type, ...]] = {
+    "command": (list,),
+    "executor": (dict,),
+    "git": (dict, type(None)),
+    "gpus": (list,),
+    "packages": (dict,),
+}
+"""Types of what `harness.provenance` collects and reports look into."""
+
+
+def _sessions(reader: RunReader) -> Iterator[str]:
+    for session in reader.sessions():
+        for name, types in _PROVENANCE.items():
+            if not isinstance(session["provenance"].get(name), (*types, type(None))):
+                yield f"session {session['session']}: the provenance's {name} has the wrong type"
+
+
+def _specs(reader: RunReader) -> Iterator[str]:
+    """Specifications have the form of `harness.interfaces.EpisodeSpec`, and stand in the right row."""
+    for row in reader.rows("episodes"):
+        spec = json.loads(row["spec"])
+        if not _is_spec(spec):
+            yield f"the specification of {row['episode_id']!r:.60} is none"
+        elif spec["episode_id"] != row["episode_id"]:
+            yield f"{row['episode_id']!r:.60} has the specification of {spec['episode_id']!r:.60}"
+
+
+def _is_spec(spec: Any) -> bool:
+    if not isinstance(spec, dict) or set(spec) != {item.name for item in fields(EpisodeSpec)}:
+        return False
+    if not (isinstance(spec["benchmark"], str) and isinstance(spec["episode_id"], str) and _is_count(spec["seed"])):
+        return False
+    if not isinstance(spec["meta"], dict) or not isinstance(spec["stages"], list) or not spec["stages"]:
+        return False
+    return all(
+        isinstance(stage, dict)
+        and set(stage) == {item.name for item in fields(Stage)}
+        and isinstance(stage["instruction"], str)
+        and isinstance(stage["task"], str)
+        and _is_count(stage["max_steps"])
+        for stage in spec["stages"]
+    )
+
+
 def _configuration(identity: RunIdentity, config: Any) -> Iterator[str]:
     """The configuration must be that of the identity, because reports and replays are made with it."""
     groups = ("benchmark", "protocol", "agent")
     if not isinstance(config, dict) or not all(isinstance(config.get(group), dict) for group in groups):
         yield "config does not name benchmark, protocol and agent"
         return
+    if not (config.get("limit") is None or _is_count(config["limit"])) or not isinstance(config.get("dataset"), dict):
+        yield "config.limit must be a number, config.dataset a mapping"
+        return
     protocol = {key: value for key, value in config["protocol"].items() if key != "_target_"}
     agent = {key: value for key, value in config["agent"].items() if key in identity.agent}
-    recording = config.get("dataset") or {}
-    if isinstance(recording, dict) and recording.get("enabled"):
+    recording = config["dataset"]
+    if recording.get("enabled"):
         protocol["collection"] = {"record": recording.get("record"), "images": recording.get("images")}
     pairs: Sequence[tuple[str, Any, Any]] = (
         ("benchmark.name", config["benchmark"].get("name"), identity.benchmark),
@@ -128,12 +177,12 @@ def _plan(identity: RunIdentity, config: Mapping[str, Any], plan: Sequence[Plann
                 f"{planned.spec.episode_id}: its key does not follow from the run's identity; "
                 f"it is of another protocol, seed or repetition"
             )
-        if planned.spec.benchmark != identity.benchmark or not planned.spec.stages:
+        if planned.spec.benchmark != identity.benchmark:
             yield f"{planned.spec.episode_id}: it is no episode of {identity.benchmark}"
     repeats = Counter(planned.repeat for planned in plan)
     if set(repeats) != set(range(identity.repeats)) or len(set(repeats.values())) != 1:
         yield f"the plan does not have every episode {identity.repeats} times"
-    limit = config.get("limit")
+    limit = config["limit"]
     if limit is not None and repeats[0] > limit:
         yield f"limit={limit}, and {repeats[0]} episodes are planned"
 

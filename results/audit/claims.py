@@ -7,7 +7,7 @@ A claim has ``quote``, ``where``, ``table`` (an id) and ``is``, which names the 
 - ``best``: ``stated`` is the highest of ``column`` among the rows ``other_than`` those;
 - ``below``: the cells of ``column`` in ``rows`` are below ``stated``;
 - ``weighted means``: the means of the columns ``of``, under weights that the text leaves open, are ``stated`` by row,
-  and differ by ``difference``;
+  and the first minus the second is ``difference``;
 - ``better``: in each column of ``of``, ``row`` is better than the rows ``than``, by more than the noise of as many
   episodes as the table states;
 - ``effects``: the differences in ``column`` are more than the noise of two runs of ``episodes`` chains (a number that

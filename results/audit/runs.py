@@ -34,6 +34,11 @@ def audit_run(reader: RunReader) -> list[Finding]:
 
 def audit_measured(table: Table, source: str) -> list[Finding]:
     """A measured table: counts, printed percentages, intervals, and columns that are averages of others."""
+    for row, cells in table.rows:
+        for column, cell in zip(table.columns, cells, strict=True):
+            if isinstance(cell, RateCell) and not 0 <= cell.successes <= cell.valid:
+                text = f"{row} {column}: {cell.successes} successes of {cell.valid}"
+                return [Finding("inconsistent", "cell", source, text)]
     worked = [(row, [work_out(cell) for cell in cells]) for row, cells in table.rows]
     findings = [
         Finding("inconsistent", "cell", source, f"{row} {column}: {problem}")
@@ -56,9 +61,7 @@ def _cell_problems(cell: CellValue) -> Iterator[str]:
     if number is None or not isinstance(cell.value, int | float):
         yield f"{cell_text(cell)} prints no number"
         return
-    if cell.kind == "rate" and (cell.successes is None or not cell.count or not 0 <= cell.successes <= cell.count):
-        yield f"{cell.successes} successes of {cell.count}"
-    elif cell.kind == "rate" and not is_possible(number, int(cell.count or 0)):
+    if cell.kind == "rate" and not is_possible(number, int(cell.count or 0)):
         yield f"{number.text} is impossible for {cell.count} episodes"
     interval = cell.interval
     # An unknown interval has nan bounds, which nothing is below or above.

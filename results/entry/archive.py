@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import stat
 import struct
 import zipfile
@@ -40,9 +41,13 @@ def read_archive(path: Path) -> dict[str, bytes]:
         EntryError: unless the file is an archive of exactly the members of an entry, within the bounds.
         OSError: The file cannot be read.
     """
-    _check_frame(path)
+    size = path.stat().st_size
+    if size > MAX_ARCHIVE_BYTES:
+        raise EntryError(f"{path} has {size >> 20} MiB; an entry has at most {MAX_ARCHIVE_BYTES >> 20}")
+    content = path.read_bytes()
+    _check_frame(path, content)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
             _check_members(members)
             return {member.filename: archive.read(member) for member in members}
@@ -50,21 +55,17 @@ def read_archive(path: Path) -> dict[str, bytes]:
         raise EntryError(f"{path} is damaged: {error}") from error
 
 
-def _check_frame(path: Path) -> None:
+def _check_frame(path: Path, content: bytes) -> None:
     """Bound what opening the archive costs, before a list of a million members is read."""
-    size = path.stat().st_size
-    if size > MAX_ARCHIVE_BYTES:
-        raise EntryError(f"{path} has {size >> 20} MiB; an entry has at most {MAX_ARCHIVE_BYTES >> 20}")
-    with path.open("rb") as file:
-        head = file.read(4)
-        file.seek(max(0, size - _END.size - 20))
-        tail = file.read()
-    if head != b"PK\x03\x04" or len(tail) < _END.size + 20:
+    tail = content[-_END.size - 20 :]
+    if content[:4] != b"PK\x03\x04" or len(tail) < _END.size + 20:
         raise EntryError(f"{path} is no entry: it is no ZIP archive; `harness export RUN -o entry.zip` writes one")
     signature, *_, count, directory, _, comment = _END.unpack(tail[20:])
     if signature != b"PK\x05\x06" or comment or tail[:4] == b"PK\x06\x07":
         raise EntryError(f"{path} is no entry: something follows the archive, or it is a ZIP64 one")
-    if count != len(MEMBERS) or directory > _MAX_DIRECTORY_BYTES:
+    if directory > _MAX_DIRECTORY_BYTES:
+        raise EntryError(f"{path} is no entry: its list of members has {directory >> 20} MiB")
+    if count != len(MEMBERS):
         raise EntryError(f"{path} is no entry: it has {count} members, an entry has {len(MEMBERS)}")
 
 

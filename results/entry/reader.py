@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,9 @@ from results.entry.format import (
 
 _ACCEPTED: dict[str, tuple[type, ...]] = {"TEXT": (str,), "INTEGER": (int,), "BLOB": (int,), "REAL": (int, float)}
 """JSON types by column type; where the store has a blob, an entry has its length."""
+
+
+_NAME = re.compile(r"\w[\w .()+-]{0,99}")
 
 
 def open_entry(path: Path, config_dir: Path | None = None) -> RunReader:
@@ -84,6 +88,7 @@ def load_members(path: Path, members: Mapping[str, bytes], config_dir: Path | No
     if set(facts) != set(FACT_NAMES):
         raise EntryError(f"{FACTS} must hold {', '.join(FACT_NAMES)}")
     _check_classes(facts["config"], config_dir)
+    _check_agent_name(facts["identity"])
     strict_json(members[TABLES], TABLES)
     db = empty_store()
     stored = {**facts, "schema_version": SCHEMA_VERSION}
@@ -125,6 +130,14 @@ def _check_classes(config: Any, config_dir: Path | None) -> None:
                 )
         if group == "benchmark" and {k: v for k, v in chosen.items() if k != "name"} != own:
             raise EntryError(f"{FACTS}: the benchmark {chosen['name']} is configured otherwise than here")
+
+
+def _check_agent_name(identity: Any) -> None:
+    """It stands in every table, plot and file name; there is no need for it to hold markup."""
+    agent = identity.get("agent") if isinstance(identity, dict) else None
+    name = agent.get("name") if isinstance(agent, dict) else None
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise EntryError(f"{FACTS}: {ascii(name)[:80]} is no name of an agent; use letters, digits and . _ + - ( )")
 
 
 @functools.lru_cache(maxsize=64)
