@@ -14,14 +14,16 @@ from results.published import PublishedSource, load_source, published_sources
 _ORDER = ("inconsistent", "conflict", "note")
 
 
-def audit_published(extra: Sequence[Path] = ()) -> list[Finding]:
-    """All sources of the project and of ``extra``, the gravest findings first."""
-    return _audit(published_sources(extra), published_sources(extra))
+def audit_published() -> list[Finding]:
+    """All sources of `results.published`, the gravest findings first."""
+    sources = published_sources()
+    return _audit(sources, sources)
 
 
 def audit_file(path: Path) -> list[Finding]:
     """One file with tables, by itself and against the sources of the project."""
-    return _audit([load_source(path)], [load_source(path), *published_sources()])
+    source = load_source(path)
+    return _audit([source], [source, *published_sources()])
 
 
 def _audit(audited: Sequence[PublishedSource], known: Sequence[PublishedSource]) -> list[Finding]:

@@ -8,10 +8,11 @@ import re
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from harness.config import ConfigGroups
+from harness.config import ConfigGroups, RunConfig
 from harness.identity import canonical_json
 from harness.instantiate import ConfigError
 from harness.store import SCHEMA_VERSION, RunReader, empty_store
@@ -115,12 +116,22 @@ def _mapping(text: bytes, where: str) -> dict[str, Any]:
     return data
 
 
+_SETTINGS = {item.name: item.default_factory for item in fields(RunConfig)}
+
+
 def _check_classes(config: Any, config_dir: Path | None) -> None:
     """Whoever reads the entry builds its benchmark, so its classes must be those of the reader's own configuration."""
+    if not isinstance(config, dict) or set(config) != set(_SETTINGS):
+        raise EntryError(f"{FACTS}: config must hold {', '.join(_SETTINGS)}")
+    wrong = [
+        name for name, factory in _SETTINGS.items() if factory is not MISSING and not isinstance(config[name], dict)
+    ]
+    if wrong:
+        raise EntryError(f"{FACTS}: config.{wrong[0]} must be a mapping")
     for group, names in (("benchmark", ("name",)), ("protocol", ("name", "version"))):
-        chosen = config.get(group) if isinstance(config, dict) else None
-        if not isinstance(chosen, dict) or not isinstance(chosen.get("name"), str):
-            raise EntryError(f"{FACTS}: config has no {group}")
+        chosen = config[group]
+        if not isinstance(chosen.get("name"), str):
+            raise EntryError(f"{FACTS}: config.{group} has no name")
         own = _installed(group, chosen["name"], config_dir)
         for key in ("_target_", *names[1:]):
             if chosen.get(key) != own.get(key):

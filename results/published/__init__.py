@@ -4,8 +4,8 @@ They stand below measured tables, never in them, and nothing that was measured i
 (`results.audit`) computes with them what they claim of themselves.
 
 **Adding rows of the literature.** Write a YAML file like those beside this module, and name it, or a folder of such
-files, with ``--published`` of the verbs that take it, or in the environment variable ``HARNESS_PUBLISHED``. One file is
-one source::
+files, in the environment variable ``HARNESS_PUBLISHED``; reports, leaderboards and ``harness audit --published`` then
+show it beside the project's own. One file is one source::
 
     source: My survey (2026)
     status: reported by its authors, not independently verified
@@ -28,7 +28,7 @@ system a row is about); ``episodes`` (``{total: 200, over: [columns]}`` or ``{ea
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -108,25 +108,25 @@ class PublishedSource:
     works: tuple[Mapping[str, Any], ...] = ()
 
 
-def published_tables(benchmarks: Iterable[str], extra: Sequence[Path] = ()) -> tuple[PublishedTable, ...]:
-    """The tables of some benchmarks, in their order: those of the project, then those of ``extra``.
+def published_tables(benchmarks: Iterable[str]) -> tuple[PublishedTable, ...]:
+    """The tables of some benchmarks, in their order: those of the project, then the user's own.
 
     Raises:
         ConfigError: if a file does not have the form above.
     """
-    tables = [table for source in published_sources(extra) for table in source.tables]
+    tables = [table for source in published_sources() for table in source.tables]
     return tuple(table for name in dict.fromkeys(benchmarks) for table in tables if table.benchmark == name)
 
 
-def published_sources(extra: Sequence[Path] = ()) -> tuple[PublishedSource, ...]:
-    """Every source: those of the project, those that the environment names, and those of ``extra`` (files, folders).
+def published_sources() -> tuple[PublishedSource, ...]:
+    """Every source: those of the project, then the files and folders that the environment names.
 
     Raises:
         ConfigError: if a file does not have the form above.
     """
     own = sorted(_yaml_files(files("results.published")), key=_order)
     named = [Path(entry) for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry]
-    return tuple(load_source(path) for path in [*own, *(file for path in [*named, *extra] for file in _files(path))])
+    return tuple(load_source(path) for path in [*own, *(file for path in named for file in _files(path))])
 
 
 def load_source(path: Path | Traversable) -> PublishedSource:

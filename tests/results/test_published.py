@@ -61,15 +61,16 @@ def test_numbers_stand_next_to_what_was_printed() -> None:
 def test_own_files_and_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.yaml").write_text(MINE)
     plain = len(published_tables(["calvin"]))
-    for extra in (tmp_path, tmp_path / "mine.yaml"):
-        tables = published_tables(["calvin"], [extra])
+    for own in (tmp_path, tmp_path / "mine.yaml"):
+        monkeypatch.setenv("HARNESS_PUBLISHED", str(own))
+        tables = published_tables(["calvin"])
         assert len(tables) == plain + 1
         assert tables[-1].source == "My survey (2026), table 2"
         assert tables[-1].values[0][-1] == 3.52
-    monkeypatch.setenv("HARNESS_PUBLISHED", str(tmp_path))
     assert len(published_tables(["calvin", "thinkbench", "calvin"])) == plain + 2
+    monkeypatch.setenv("HARNESS_PUBLISHED", str(tmp_path / "none.yaml"))
     with pytest.raises(ConfigError, match="no such file"):
-        published_tables(["calvin"], [tmp_path / "none.yaml"])
+        published_tables(["calvin"])
 
 
 @pytest.mark.parametrize(

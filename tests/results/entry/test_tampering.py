@@ -124,7 +124,9 @@ CASES: dict[str, tuple[Callable[[Contents], object], str]] = {
     "a protocol hash of another one": (fact(protocol_hash="0" * 32), "protocol_hash is 0+, the identity gives"),
     "a smaller suite": (fact(suite_size=4), "the entry is partial"),
     "no identity": (fact(identity={}), "is no name of an agent"),
-    "no configuration": (fact(config=None), "config has no benchmark"),
+    "no configuration": (fact(config=None), "config must hold benchmark, agent"),
+    "no executor": (lambda data: data["run"]["config"].update(executor="x"), "config.executor must be a mapping"),
+    "no benchmark": (lambda data: data["run"]["config"].update(benchmark={}), "config.benchmark has no name"),
     "a limit that is not kept": (
         lambda data: data["run"]["config"].update(limit=2),
         "limit=2, and 8 episodes are planned",
