@@ -224,10 +224,11 @@ def _charts(rows: Sequence[Row], metric: Metric) -> list[Chart]:
     names = _chart_names(shown)
     heads = [charts.Series(name, (row.run.headline,)) for name, row in zip(names, shown, strict=True)]
     cut = f" The first {CHART_ROWS} of {len(rows)} runs." if len(rows) > CHART_ROWS else ""
-    made = [Chart(metric.title, charts.forest(heads, metric.unit), f"Points with 95 % intervals.{cut}")]
     profile = _profile(shown, names)
-    if profile is not None:
-        made.append(profile)
+    made = [] if profile is None else [profile]
+    if len(shown) == 1:
+        return made
+    made.insert(0, Chart(metric.title, charts.forest(heads, metric.unit), f"Points with 95 % intervals.{cut}"))
     timed = [(row, head) for row, head in zip(shown, heads, strict=True) if row.run.seconds]
     if timed:
         seconds = [float(row.run.seconds or 0) for row, _ in timed]

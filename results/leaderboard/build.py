@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,12 @@ import jinja2
 
 import harness
 from harness.identity import content_hash
-from harness.store import StoreError
+from harness.store import RunReader, StoreError
+from results.audit.findings import Finding
+from results.audit.published import audit_published
+from results.audit.runs import audit_run
 from results.entry.reader import checked_members, digest, load_members
+from results.leaderboard.auditing import audit_levels
 from results.leaderboard.boards import Board, Row, build_boards
 from results.leaderboard.episodes import chunks
 from results.leaderboard.runs import SiteRun, site_run
@@ -109,15 +113,16 @@ def build_site(folder: Path, title: str, config_dir: Path | None = None) -> Site
         raise StoreError(f"{folder} has no entries to build a leaderboard from")
     with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as draft_name:
         draft = Path(draft_name)
-        runs = []
+        runs, findings = [], []
         for path in paths:
             members = checked_members(path)
             with load_members(path, members, config_dir) as reader:
                 run = site_run(reader, digest(members), f"entries/{path.name}")
-                _write_run(draft / "data" / "runs" / run.id, run, chunks(reader, _videos(folder, run.id)))
+                write_run(draft / "data" / "runs" / run.id, run, chunks(reader, _videos(folder, run.id)))
+                findings += [_named(finding, reader, run) for finding in audit_run(reader)]
             runs.append(run)
-        site = _site(title, runs)
-        _write_pages(draft, site)
+        site = assemble(title, runs)
+        write_pages(draft, site, findings)
         for item in sorted(draft.iterdir()):
             target = folder / item.name
             if target.is_dir():
@@ -127,12 +132,19 @@ def build_site(folder: Path, title: str, config_dir: Path | None = None) -> Site
     return site
 
 
+def _named(finding: Finding, reader: RunReader, run: SiteRun) -> Finding:
+    """With the run's name in the place of its file's."""
+    name = f"{run.summary.agent} on {run.summary.protocol}, entry {run.id}"
+    return replace(finding, source=finding.source.replace(str(reader.run_dir), name))
+
+
 def _videos(folder: Path, run_id: str) -> dict[str, str]:
     """Videos by episode key."""
     return {path.stem: path.relative_to(folder).as_posix() for path in (folder / "videos" / run_id).glob("*.mp4")}
 
 
-def _site(title: str, runs: Sequence[SiteRun]) -> Site:
+def assemble(title: str, runs: Sequence[SiteRun]) -> Site:
+    """Rank the runs and put the rankings below their benchmarks."""
     boards = build_boards(runs)
     names = sorted({board.benchmark for board in boards}, key=lambda name: (name not in TITLES, name))
     benchmarks = [
@@ -148,7 +160,8 @@ def _site(title: str, runs: Sequence[SiteRun]) -> Site:
     return Site(title, harness.__version__, tuple(runs), tuple(benchmarks))
 
 
-def _write_run(folder: Path, run: SiteRun, parts: Iterable[list[dict[str, Any]]]) -> None:
+def write_run(folder: Path, run: SiteRun, parts: Iterable[list[dict[str, Any]]]) -> None:
+    """The data files of a run: its facts, and its episodes part by part."""
     label = f"{run.summary.agent}{run.summary.marks} on {run.summary.protocol}, seed {run.summary.seed}"
     facts = {"label": label, "entry": run.entry, "provenance": run.provenance}
     _write_data(folder / "run.js", f"runs/{run.id}/run", facts)
@@ -163,7 +176,8 @@ def _write_data(path: Path, name: str, data: Any) -> None:
     path.write_text(f'leaderboard.deliver("{name}",{text});\n')
 
 
-def _write_pages(folder: Path, site: Site) -> None:
+def write_pages(folder: Path, site: Site, findings: Sequence[Finding]) -> None:
+    """Everything but the data of runs; ``findings`` are those of the site's own runs."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("results.leaderboard"),
         autoescape=True,
@@ -181,7 +195,7 @@ def _write_pages(folder: Path, site: Site) -> None:
 
     page("index.html", "index.html")
     page("methods.html", "methods.html")
-    page("audit.html", "audit.html", audits=())
+    page("audit.html", "audit.html", measured=audit_levels(findings), published=audit_levels(audit_published()))
     for benchmark in site.benchmarks:
         page(benchmark.url, "benchmark.html", benchmark=benchmark)
         for board in benchmark.boards:

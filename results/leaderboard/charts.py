@@ -46,15 +46,14 @@ def forest(series: Sequence[Series], unit: str) -> Markup:
 def profile(series: Sequence[Series], columns: Sequence[str], joined: bool) -> Markup:
     """Rates over columns, one colour per run; ``joined`` draws lines where the columns have an order."""
     left, right, top, bottom = 38, WIDTH - 8, 8, 200
-    legend = bottom + 42
+    slanted = max(map(len, columns)) * LETTER > (right - left) / len(columns)
+    legend = bottom + (104 if slanted else 42)
     height = legend + 18 * len(series)
     scale, ticks = _axis(0.0, 1.0, bottom, top)
     step = (right - left) / len(columns)
     parts = [_rule(left, right, scale(at)) + _text(left - 6, scale(at) + 4, _number(at, "%"), "end") for at in ticks]
     for index, column in enumerate(columns):
-        parts.append(
-            _text(left + step * (index + 0.5), bottom + 18, _short(column, int(step / LETTER)), "middle", column)
-        )
+        parts.append(_column(left + step * (index + 0.5), bottom + 18, column, slanted))
     for number, one in enumerate(series[:COLOURS]):
         shift = (number - (min(len(series), COLOURS) - 1) / 2) * min(9.0, step / (COLOURS + 2))
         spots = [
@@ -158,6 +157,12 @@ def _rule(left: float, right: float, y: float) -> str:
 def _text(x: float, y: float, text: str, anchor: str, title: str = "") -> str:
     tip = f"<title>{escape(title)}</title>" if title and title != text else ""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}{tip}</text>'
+
+
+def _column(x: float, y: float, name: str, slanted: bool) -> str:
+    if not slanted:
+        return _text(x, y, name, "middle")
+    return f'<g transform="rotate(-28 {x:.1f} {y:.1f})">{_text(x, y, _short(name, 22), "end", name)}</g>'
 
 
 def _svg(height: float, parts: Sequence[str], label: str) -> Markup:

@@ -12,8 +12,9 @@ from harness.identity import RunIdentity, content_hash
 from harness.interfaces import MeanCell, RateCell
 from harness.store import RunReader
 from results.cells import CellValue, work_out
-from results.compute import Compute
+from results.compute import QUANTILES, Compute
 from results.leaderboard.provenance import provenance
+from results.leaderboard.texts import seconds_text
 from results.runs import RunSummary, load_run
 
 ID_LENGTH = 12
@@ -117,8 +118,20 @@ def site_run(reader: RunReader, digest: str, entry: str) -> SiteRun:
             )
             for table in run.tables
         ),
-        provenance=tuple(provenance(reader, digest)),
+        provenance=(*provenance(reader, digest), ("Compute", _compute_text(run.compute))),
     )
+
+
+def _compute_text(compute: Compute) -> str:
+    parts = []
+    if compute.agent_seconds:
+        mean, *quantiles = map(seconds_text, compute.agent_seconds)
+        spread = ", ".join(f"p{100 * q:.0f} {text}" for q, text in zip(QUANTILES, quantiles, strict=True))
+        parts.append(f"agent {mean} per decision ({spread}) over {compute.decisions:,} decisions")
+    parts += [f"{name} {value:.3g} per decision" for name, value in compute.reported.items()]
+    if compute.peak_bytes is not None:
+        parts.append(f"at most {compute.peak_bytes / 2**20:,.0f} MiB resident in a worker")
+    return "; ".join(parts) or "no decisions"
 
 
 def _episodes(frame: pd.DataFrame) -> EpisodeSet:
