@@ -12,6 +12,9 @@ import pandas as pd
 from harness.interfaces import EpisodeSpec
 from harness.records import Outcome
 
+MOST_KNOWN = 10_000
+"""Different facts that are parsed once only."""
+
 
 def spec_facts(spec: EpisodeSpec) -> dict[str, Any]:
     """What tables group by: ``meta`` (the scalars of the spec's meta data) and ``tasks`` (of its stages)."""
@@ -42,8 +45,13 @@ def build_frame(
     repeats: list[int] = []
     tasks: list[list[str]] = []
     meta = _Columns()
+    known: dict[str, dict[str, Any]] = {}  # repetitions, and many episodes of a suite, have the same facts
     for row, (key, episode_id, repeat, facts_json, spec) in enumerate(plan):
-        facts = json.loads(facts_json) if facts_json is not None else _facts_of_json(spec)
+        facts = known.get(facts_json)
+        if facts is None:
+            facts = json.loads(facts_json) if facts_json is not None else _facts_of_json(spec)
+            if facts_json is not None and len(known) < MOST_KNOWN:
+                known[facts_json] = facts
         keys.append(key)
         ids.append(episode_id)
         repeats.append(repeat)

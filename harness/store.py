@@ -210,23 +210,28 @@ class RunReader:
     def frame(self) -> pd.DataFrame:
         """One row per planned episode, as `harness.interfaces.Benchmark.summarise` documents it."""
         facts = "facts" if self._has_column("episodes", "facts") else "NULL"
-        plan = self._db.execute(
-            f"SELECT key, episode_id, repeat, {facts} AS facts, CASE WHEN {facts} IS NULL THEN spec END AS spec "
+        plan = self._rows(
+            f"SELECT key, episode_id, repeat, {facts}, CASE WHEN {facts} IS NULL THEN spec END "
             "FROM episodes ORDER BY ordinal"
         )
         return build_frame(plan, self._final_attempts(), self._final_stages())
 
     def _final_attempts(self) -> sqlite3.Cursor:
         columns = "key, outcome, progress, steps, attempt, wall_total, video"
-        return self._db.execute(f"SELECT {columns} FROM attempts WHERE final = 1")
+        return self._rows(f"SELECT {columns} FROM attempts WHERE final = 1")
 
-    def _final_stages(self) -> Iterator[tuple[str, int, bool, str]]:
+    def _final_stages(self) -> sqlite3.Cursor:
         """``(key, stage, success, metrics)`` of the final attempts."""
-        retried = self._db.execute("SELECT EXISTS (SELECT 1 FROM attempts WHERE attempt > 0 OR final = 0)").fetchone()[
-            0
-        ]
+        retries = "SELECT EXISTS (SELECT 1 FROM attempts WHERE attempt > 0 OR final = 0)"
+        retried = self._db.execute(retries).fetchone()[0]
         which = "JOIN attempts a USING (key, attempt) WHERE a.final = 1" if retried else ""
-        return self._db.execute(f"SELECT s.key, s.stage, s.success, s.metrics FROM stages s {which}")
+        return self._rows(f"SELECT s.key, s.stage, s.success, s.metrics FROM stages s {which}")
+
+    def _rows(self, query: str) -> sqlite3.Cursor:
+        """Rows as tuples, which are faster than rows that know their columns."""
+        cursor = self._db.cursor()
+        cursor.row_factory = None
+        return cursor.execute(query)
 
 
 class RunWriter:

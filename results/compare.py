@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from harness.statistics import Interval
 from harness.store import StoreError
 from results.cells import cell_text, difference_cell, known, work_out
 from results.paired import PairedDifference, holm
-from results.render import MARKS, grid, remarks
+from results.render import MARKS, grid, inline, remarks
 from results.report import ReportTable
 from results.runs import LoadedRun, PairedRows, RunSummary, load_runs
 from results.ties import compare_cells
@@ -226,17 +227,17 @@ def comparison_markdown(comparison: Comparison) -> str:
     """For people and pull requests."""
     first, second, bounds = comparison.first, comparison.second, comparison.bounds
     parts = [
-        f"## {comparison.title}",
-        f"- A: {first.label}, `{first.run}`\n- B: {second.label}, `{second.run}`\n"
+        f"## {inline(comparison.title)}",
+        f"- A: {inline(first.label)}, {inline(first.run)}\n- B: {inline(second.label)}, {inline(second.run)}\n"
         f"- {first.protocol} (`{first.protocol_hash[:8]}`), {comparison.pairs} pairs of {comparison.planned} episodes",
-        "\n".join(f"- {line}" for line in (*remarks([first, second]), *comparison.notes)),
+        "\n".join(f"- {inline(line)}" for line in (*remarks([first, second]), *comparison.notes)),
         f"- Over all {comparison.planned} episodes, whatever those without a verdict had ended as, A - B in success is "
         f"between {100 * bounds.low:+.1f} and {100 * bounds.high:+.1f} pp",
     ]
     header = ("", "A", "B", "A - B (p by Holm)", "only A / only B", "effect")
     for title in dict.fromkeys(cell.table for cell in comparison.cells):
         cells = [cell for cell in comparison.cells if cell.table == title]
-        parts += [f"### {title}", grid(header, [_line(cell) for cell in cells])]
+        parts += [f"### {inline(title)}", grid(header, [_line(cell) for cell in cells])]
     parts += [EXPLANATION, MARKS, _discordant_markdown(comparison.discordant)]
     return "\n\n".join(parts) + "\n"
 
@@ -267,7 +268,7 @@ def _discordant_markdown(episodes: Sequence[DiscordantEpisode]) -> str:
 
 
 def _steps(steps: int, video: str | None) -> str:
-    return f"{steps} steps" + (f", [video](<{video}>)" if video else "")
+    return f"{steps} steps" + (f", [video]({quote(video)})" if video else "")
 
 
 def comparison_json(comparison: Comparison) -> str:

@@ -41,6 +41,11 @@ _ESCAPES = {
     "†": r"\textdagger{}",
     "‡": r"\textdaggerdbl{}",
     "→": r"\textrightarrow{}",
+    "\u2013": "--",
+    "±": r"\textpm{}",
+    "Δ": r"\ensuremath{\Delta}",
+    "≥": r"\ensuremath{\geq}",
+    "≤": r"\ensuremath{\leq}",
     "\u00d7": r"\texttimes{}",
     "\u00f7": r"\textdiv{}",
     "[": "{[}",  # after \\ a bracket would be an optional argument

@@ -36,7 +36,7 @@ OVERVIEW = ("run", "agent", "protocol", "episodes", "errors", "missing", "retrie
 def markdown(report: Report) -> str:
     """For people and pull requests."""
     parts = ["## Runs\n\n" + grid(OVERVIEW, [overview_row(run) for run in report.runs])]
-    parts += [f"- {remark}" for remark in remarks(report.runs)]
+    parts += [f"- {inline(remark)}" for remark in remarks(report.runs)]
     parts += [_markdown_table(table) for table in report.tables]
     parts += [f"{CELLS}\n{MARKS}\n{MEASURED}"]
     parts += [_markdown_published(table) for table in report.published]
@@ -100,7 +100,7 @@ def as_json(report: Report) -> str:
         }
         for table in report.tables
     ]
-    published = [asdict(table) | {"origin": "published"} for table in report.published]
+    published = [_published_data(table) for table in report.published]
     return (
         json.dumps(
             {"runs": runs, "tables": tables, "published": published}, indent=2, ensure_ascii=False, allow_nan=False
@@ -131,8 +131,8 @@ def as_csv(report: Report) -> str:
 
 def _markdown_table(table: ReportTable) -> str:
     rows = [(name, *map(_markdown_cell, cells)) for name, cells in table.rows]
-    notes = "".join(f"\n- {note}" for note in table.notes)
-    return f"## {table.title}\n\n" + grid(("", *table.columns), rows) + (f"\n{notes}" if notes else "")
+    notes = "".join(f"\n- {inline(note)}" for note in table.notes)
+    return f"## {inline(table.title)}\n\n" + grid(("", *table.columns), rows) + (f"\n{notes}" if notes else "")
 
 
 def _markdown_cell(cell: CellValue) -> str:
@@ -142,14 +142,19 @@ def _markdown_cell(cell: CellValue) -> str:
 
 def _markdown_published(table: PublishedTable) -> str:
     rows = [(f"*{name}*", *(f"*{cell}*" for cell in cells)) for name, cells in table.rows]
-    title = f"## Published numbers, {table.status}: {table.title}"
-    return f"{title}\n\n{published_source(table)}\n\n" + grid(("", *table.columns), rows)
+    title = f"## Published numbers, {inline(table.status)}: {inline(table.title)}"
+    return f"{title}\n\n{inline(published_source(table))}\n\n" + grid(("", *table.columns), rows)
+
+
+def inline(text: str) -> str:
+    """A text within a line of Markdown: it cannot end the line or begin an HTML element."""
+    return " ".join(text.split()).replace("<", "&lt;")
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [header, *rows]
-    cleaned = [[text.replace("|", "\\|") for text in line] for line in lines]
+    cleaned = [[inline(text).replace("|", "\\|") for text in line] for line in lines]
     widths = [max(len(line[column]) for line in cleaned) for column in range(len(header))]
     padded = [
         "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |"
@@ -157,6 +162,11 @@ def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     ]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([padded[0], rule, *padded[1:]])
+
+
+def _published_data(table: PublishedTable) -> dict[str, object]:
+    names = ("benchmark", "title", "source", "status", "protocol_as_stated", "columns", "rows", "values")
+    return {"origin": "published"} | {name: getattr(table, name) for name in names}
 
 
 def _json_cell(cell: CellValue) -> dict[str, object]:

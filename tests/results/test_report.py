@@ -114,13 +114,9 @@ def test_json_and_csv_hold_the_same_numbers(runs: dict[str, Path], capsys: pytes
         if cell["kind"] != "text"
     ]
     from_csv = [
-        tuple(
-            [
-                line["table"],
-                line["row"],
-                line["column"],
-                *(float(line[k]) if line[k] else None for k in ("value", "low")),
-            ]
+        (
+            *(line["table"], line["row"], line["column"]),
+            *(float(line[key]) if line[key] else None for key in ("value", "low")),
         )
         for line in lines
         if line["kind"] not in ("text", "note")
