@@ -18,6 +18,10 @@ from results.leaderboard.runs import SiteRun
 from results.leaderboard.texts import CellView, cell_view, seconds_text
 from results.runs import run_labels
 
+MOST_ERRORS = 0.02
+"""Share of errors above which a run has no rank; a run itself counts as broken above it (``errors.threshold``). An agent
+that breaks down where it would fail must not gain by it."""
+
 CHART_ROWS = 30
 """Runs in the chart of intervals; the table has them all."""
 
@@ -123,7 +127,7 @@ def _board(key: str, runs: list[SiteRun]) -> Board:
         columns=columns,
         rows=tuple(rows),
         charts=tuple(_charts(rows, metric)),
-        tie_note=_tie_note(metric, math.comb(sum(not run.summary.privileged for run in runs), 2)),
+        tie_note=_tie_note(metric, math.comb(sum(not _why_unranked(run) for run in runs), 2)),
     )
 
 
@@ -158,7 +162,7 @@ def _columns(runs: Sequence[SiteRun]) -> tuple[tuple[str, ...], list[list[CellVa
 
 
 def _rows(runs: Sequence[SiteRun], cells: Sequence[Sequence[CellValue]], metric: Metric) -> list[Row]:
-    ranked = [index for index, run in enumerate(runs) if not run.summary.privileged]
+    ranked = [index for index, run in enumerate(runs) if not _why_unranked(run)]
     ranking = Ranking((), ())
     if ranked:
         clusters = pd.factorize(np.array(runs[0].episodes.ids, dtype=object))[0]
@@ -171,7 +175,7 @@ def _rows(runs: Sequence[SiteRun], cells: Sequence[Sequence[CellValue]], metric:
     for index in order:
         run, number = runs[index], ranks.get(index)
         if number is None:
-            text, why = "ref.", "reads ground truth: a reference without a rank"
+            text, why = "ref." if run.summary.privileged else "\u2013", _why_unranked(run)
         else:
             rivals = [ranked[rival] for rival in ranking.rivals[ranked.index(index)]]
             text = f"{number}{'=' if list(ranks.values()).count(number) > 1 else ''}"
@@ -194,6 +198,15 @@ def _rows(runs: Sequence[SiteRun], cells: Sequence[Sequence[CellValue]], metric:
             )
         )
     return rows
+
+
+def _why_unranked(run: SiteRun) -> str:
+    """Empty if it has a rank."""
+    if run.summary.privileged:
+        return "reads ground truth: a reference without a rank"
+    if run.summary.errors > MOST_ERRORS * run.summary.planned:
+        return f"more than {MOST_ERRORS:.0%} of its episodes ended in an error"
+    return ""
 
 
 def _subtitle(run: SiteRun, label: str) -> str:

@@ -28,7 +28,7 @@ from results.audit.runs import audit_run
 from results.entry.reader import checked_members, digest, load_members
 from results.leaderboard.auditing import audit_levels
 from results.leaderboard.boards import Board, Row, build_boards
-from results.leaderboard.episodes import chunks
+from results.leaderboard.episodes import CHUNK, chunks
 from results.leaderboard.runs import SiteRun, site_run
 from results.leaderboard.texts import cell_view
 from results.published import PublishedTable, published_tables
@@ -185,7 +185,7 @@ def write_pages(folder: Path, site: Site, findings: Sequence[Finding]) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"slug": slug, "site": site, "csp": CSP, "cell_view": cell_view, "titles": TITLES}
+    environment.globals |= {"slug": slug, "site": site, "csp": CSP, "cell_view": cell_view}
 
     def page(url: str, template: str, **values: Any) -> None:
         path = folder / url
@@ -218,4 +218,9 @@ def _grid(board: Board) -> dict[str, Any]:
         return {"id": row.run.id, "label": row.label, "cells": row.run.cells}
 
     episodes = board.rows[0].run.episodes
-    return {"episodes": episodes.names, "groups": episodes.groups, "runs": [one(row) for row in board.rows]}
+    return {
+        "chunk": CHUNK,
+        "episodes": episodes.names,
+        "groups": episodes.groups,
+        "runs": [one(row) for row in board.rows],
+    }

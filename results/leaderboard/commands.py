@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,11 @@ def _build(arguments: argparse.Namespace) -> int:
     from results.leaderboard.intake import check_new
 
     check_new(arguments.output)
-    return _take_in_and_build(arguments.runs, arguments.output, arguments.title, arguments.config_dir)
+    try:
+        return _take_in_and_build(arguments.runs, arguments.output, arguments.title, arguments.config_dir)
+    except BaseException:
+        shutil.rmtree(arguments.output, ignore_errors=True)  # there was nothing in it before
+        raise
 
 
 def _add(arguments: argparse.Namespace) -> int:

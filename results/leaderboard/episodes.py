@@ -10,8 +10,8 @@ from typing import Any
 from harness.store import PlannedEpisode, RunReader
 from results.leaderboard.texts import seconds_text
 
-CHUNK = 50
-"""Episodes per data file; ``assets/episode.js`` knows it too."""
+CHUNK = 20
+"""Episodes per data file."""
 
 EVENTS_SHOWN = 1000
 """Events per episode; an agent that reports more has the rest in its entry."""

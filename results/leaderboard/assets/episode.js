@@ -2,7 +2,6 @@
 "use strict";
 
 const { make, load, root } = leaderboard;
-const CHUNK = 50;
 const place = document.getElementById("episode");
 const detail = document.getElementById("detail");
 const state = { run: null, index: 0 };
@@ -50,8 +49,8 @@ async function show() {
   showRuns();
   const { run, index } = state;
   try {
-    const chunk = await load(`runs/${run.id}/episodes-${Math.floor(index / CHUNK)}`);
-    if (run === state.run && index === state.index) showDetail(chunk[index % CHUNK]);
+    const chunk = await load(`runs/${run.id}/episodes-${Math.floor(index / board.chunk)}`);
+    if (run === state.run && index === state.index) showDetail(chunk[index % board.chunk]);
   } catch (error) {
     detail.replaceChildren(make("p", { class: "why" }, error.message));
   }

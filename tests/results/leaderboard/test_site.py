@@ -156,6 +156,7 @@ def test_an_entry_is_added_and_errors_are_told(
     assert "20 episodes of 2 runs" in capsys.readouterr().out
     assert len(list((folder / "entries").iterdir())) == 2
     text = (folder / "agents" / "walker.html").read_text()
+    assert "rank \u2013: more than 2% of its episodes ended in an error" in text
     assert "1 errors: with all of them counted as failures success\n  would be" in text
     before = sorted(folder.rglob("*"))
 
@@ -169,6 +170,7 @@ def test_an_entry_is_added_and_errors_are_told(
         main(["leaderboard", "build", str(runs["fast"]), str(runs["fast"]), "-o", str(tmp_path / "two"), *CONFIG]) == 2
     )
     assert "is given twice" in capsys.readouterr().err
+    assert not (tmp_path / "two").exists(), "a build that failed leaves nothing"
     assert sorted(folder.rglob("*")) == before
 
 
