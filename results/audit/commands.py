@@ -10,11 +10,11 @@ from harness.instantiate import ConfigError
 from harness.store import RunReader
 from results.audit.findings import Finding
 from results.audit.published import audit_file, audit_published
-from results.audit.render import as_html, as_json, as_text
+from results.audit.render import as_json, as_text
 from results.audit.runs import audit_run
 from results.entry import open_entry
 
-RENDERERS = {"text": as_text, "json": as_json, "html": as_html}
+RENDERERS = {"text": as_text, "json": as_json}
 
 
 def add_audit(verbs: Any) -> None:

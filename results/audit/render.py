@@ -1,4 +1,4 @@
-"""Findings as text, JSON, and a piece of HTML."""
+"""Findings as text and JSON; the leaderboard has a page of its own for them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from html import escape
 
 from results.audit.findings import Finding
 
@@ -36,26 +35,6 @@ def as_text(findings: Sequence[Finding]) -> str:
 def as_json(findings: Sequence[Finding]) -> str:
     """For programs."""
     return json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False) + "\n"
-
-
-def as_html(findings: Sequence[Finding]) -> str:
-    """Sections without head or style, for a page that has them; everything that was printed somewhere is escaped."""
-    parts = [f"<p>{escape(_count(findings))}</p>"]
-    for level, meaning in MEANINGS.items():
-        own = [finding for finding in findings if finding.level == level]
-        if not own:
-            continue
-        rows = "".join(
-            f"<tr><td>{escape(finding.source)}</td><td>{escape(finding.check)}</td>"
-            f"<td>{f'<q>{escape(finding.quote)}</q> ' if finding.quote else ''}{escape(finding.text)}</td></tr>"
-            for finding in own
-        )
-        parts.append(
-            f'<section class="audit audit-{level}"><h2>{level.capitalize()}: {escape(meaning)}</h2>'
-            f'<table><thead><tr><th scope="col">Source</th><th scope="col">Check</th><th scope="col">Finding</th></tr>'
-            f"</thead><tbody>{rows}</tbody></table></section>"
-        )
-    return "\n".join(parts) + "\n"
 
 
 def _count(findings: Sequence[Finding]) -> str:

@@ -21,7 +21,8 @@ An entry is a ZIP archive (stored or deflated, no ZIP64, no comment, nothing bef
     "errors"}``, a mean ``{"mean", "count"}``, anything else itself.
 
 There is no code in it, nothing is unpacked to disk, and no class is named by it: the classes of benchmark and protocol
-are those of the reader's own configuration, and the agent's is only printed.
+are those of the reader's own configuration, and the agent's is only printed. The submitter's configuration and command
+line are in it as they were, paths included.
 
 **What reading refuses** (`open_entry`): anything that is not of this form, larger than the bounds below, or at odds
 with itself: members that do not have their hash; unknown, missing, repeated or null columns; numbers that are not
@@ -36,8 +37,9 @@ and, with ``--replay N``, the logged actions of N episodes lead to the recorded 
 **What none of this can detect**: a forger who makes up rows that agree with each other. Hashes are not signatures:
 whoever rewrites the rows can rewrite the hashes. Replaying raises the price (outcome, steps, progress and state hash
 must come out of a real simulation of the actions, so successes need actions that succeed), but it cannot tell who or
-what chose the actions, nor check the seconds and the hardware. Episodes to be replayed are drawn after the entry is
-fixed, from its digest and a number of the verifier's choice.
+what chose the actions, nor how many runs were made before this one was handed in, nor check the seconds and the
+hardware. Episodes to be replayed are drawn after the entry is fixed, from its digest and a number of the verifier's
+choice.
 """
 
 from __future__ import annotations

@@ -75,12 +75,16 @@ def verify_entry(
     with load_members(path, members, config_dir) as reader:
         groups = ConfigGroups(config_dir)
         recorded = list(reader.meta("deviations"))
+        _check_admitted(reader, _protocol_changes(reader, groups))  # before anything is built from it
         if standard and recorded:
             raise EntryError(f"the entry is non-standard: {'; '.join(recorded)}")
         benchmark = _benchmark(reader)
         changed = difference(dict(reader.identity.fingerprint), dict(benchmark.fingerprint()))
         _check_plan(reader, benchmark, changed)
-        _check_deviations(reader, benchmark, groups, same_content=not changed)
+        chosen = len(reader.plan()) // reader.identity.repeats
+        _check_admitted(reader, limit_deviation(chosen, reader.meta("suite_size")))
+        if not changed:  # of content that is not here, what the entry says is taken
+            _check_admitted(reader, benchmark.deviations())
         notes = [*_content_note(changed), *_agent_note(reader, groups)]
         cells = _check_tables(reader, benchmark, members[TABLES])
         if replays and changed:
@@ -131,16 +135,13 @@ def _check_plan(reader: RunReader, benchmark: Benchmark, changed: Sequence[str])
             )
 
 
-def _check_deviations(reader: RunReader, benchmark: Benchmark, groups: ConfigGroups, *, same_content: bool) -> None:
-    """What follows from the configuration must be admitted; of content that is not here, what it says is taken."""
-    config = reader.meta("config")
-    standard = groups.load("protocol", config["protocol"]["name"])
-    chosen = len(reader.plan()) // reader.identity.repeats
-    derived = [
-        *protocol_changes(standard, config["protocol"]),
-        *(benchmark.deviations() if same_content else ()),
-        *limit_deviation(chosen, reader.meta("suite_size")),
-    ]
+def _protocol_changes(reader: RunReader, groups: ConfigGroups) -> tuple[str, ...]:
+    used = reader.meta("config")["protocol"]
+    return protocol_changes(groups.load("protocol", used["name"]), used)
+
+
+def _check_admitted(reader: RunReader, derived: Sequence[str]) -> None:
+    """What makes a run non-standard must be among its deviations."""
     hidden = [line for line in derived if line not in reader.meta("deviations")]
     if hidden:
         raise EntryError(f"it hides that it is non-standard: {hidden[0]}")

@@ -12,7 +12,7 @@ from harness.cli import main
 from harness.instantiate import ConfigError
 from results.audit.findings import Finding
 from results.audit.published import audit_file, audit_published
-from results.audit.render import as_html, as_json, as_text
+from results.audit.render import as_json, as_text
 from results.audit.tables import audit_table
 from results.published import published_sources
 
@@ -202,13 +202,3 @@ def test_formats(findings: list[Finding], tmp_path: Path, capsys: pytest.Capture
     assert main(["audit"]) == 2
     (tmp_path / "right.yaml").write_text(yaml.safe_dump(TABLE))
     assert main(["audit", str(tmp_path / "right.yaml")]) == 0
-
-
-def test_html_is_escaped(findings: list[Finding]) -> None:
-    hostile = Finding("conflict", "<b>", '"><script>', "<img src=x onerror=alert(1)>", "<q onclick=x>")
-    text = as_html([*findings, hostile])
-    assert "<script" not in text
-    assert "<img" not in text
-    assert "<b>" not in text
-    assert "&lt;img src=x onerror=alert(1)&gt;" in text
-    assert text.count('<section class="audit audit-') == 3
