@@ -19,8 +19,8 @@ from results.leaderboard.texts import CellView, cell_view, seconds_text
 from results.runs import run_labels
 
 MOST_ERRORS = 0.02
-"""Share of errors above which a run has no rank; a run itself counts as broken above it (``errors.threshold``). An agent
-that breaks down where it would fail must not gain by it."""
+"""Share of errors above which a run has no rank; a run itself counts as broken above it (``errors.threshold``). An
+agent that breaks down where it would fail must not gain by it."""
 
 CHART_ROWS = 30
 """Runs in the chart of intervals; the table has them all."""

@@ -70,7 +70,7 @@ class OutcomeGrid {
     this.canvas.height = Math.round(this.height * scale);
     this.canvas.style.width = `${this.width}px`;
     this.canvas.style.height = `${this.height}px`;
-    this.schedule();
+    this.draw(); // at once: a resized canvas is empty
   }
 
   schedule() {
