@@ -180,7 +180,8 @@ def _plan(identity: RunIdentity, config: Mapping[str, Any], plan: Sequence[Plann
         if planned.spec.benchmark != identity.benchmark:
             yield f"{planned.spec.episode_id}: it is no episode of {identity.benchmark}"
     repeats = Counter(planned.repeat for planned in plan)
-    if set(repeats) != set(range(identity.repeats)) or len(set(repeats.values())) != 1:
+    numbered = len(repeats) == identity.repeats and sorted(repeats) == list(range(len(repeats)))
+    if not numbered or len(set(repeats.values())) != 1:
         yield f"the plan does not have every episode {identity.repeats} times"
     limit = config["limit"]
     if limit is not None and repeats[0] > limit:

@@ -196,23 +196,13 @@ def _better(table: PublishedTable, row: str, than: Sequence[str], of: Sequence[A
 
 
 def newcombe(one: float, other: float, count: int) -> tuple[float, float]:
-    """95 % interval of the difference of two independent rates of ``count`` trials each (Newcombe 1998, method 10).
-
-    Printed rates need not be possible for ``count``, so the Wilson limits are computed from the rates themselves.
+    """95 % interval of the difference of two independent rates of ``count`` trials each (Newcombe 1998, method 10;
+    statsmodels' implementation). Printed rates need not be possible for ``count``.
     """
-    (low_1, high_1), (low_2, high_2) = (_wilson(rate, count) for rate in (one, other))
-    difference = one - other
-    return (
-        difference - sqrt((one - low_1) ** 2 + (high_2 - other) ** 2),
-        difference + sqrt((high_1 - one) ** 2 + (other - low_2) ** 2),
-    )
+    from statsmodels.stats.proportion import confint_proportions_2indep  # takes a second to import
 
-
-def _wilson(rate: float, count: int) -> tuple[float, float]:
-    z = float(norm.ppf(0.975))
-    centre = (rate + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * sqrt(rate * (1 - rate) / count + z**2 / (4 * count**2))
-    return centre - half, centre + half
+    low, high = confint_proportions_2indep(one * count, count, other * count, count, method="newcomb")
+    return float(low), float(high)
 
 
 def _effects(

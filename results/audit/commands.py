@@ -14,8 +14,6 @@ from results.audit.render import as_json, as_text
 from results.audit.runs import audit_run
 from results.entry import open_entry
 
-RENDERERS = {"text": as_text, "json": as_json}
-
 
 def add_audit(verbs: Any) -> None:
     """Add the verb; named by the entry point ``thinkjepa_harness.commands``."""
@@ -35,7 +33,7 @@ def add_audit(verbs: Any) -> None:
     parser.add_argument("subjects", nargs="*", type=Path, metavar="TABLE.yaml|RUN|ENTRY", help="what to audit")
     parser.add_argument("--published", action="store_true", help="audit the published tables that come along")
     parser.add_argument("--config-dir", type=Path, metavar="DIR", help="benchmarks and protocols of entries")
-    parser.add_argument("--format", choices=RENDERERS, default="text")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.set_defaults(execute=_audit)
 
 
@@ -45,7 +43,7 @@ def _audit(arguments: argparse.Namespace) -> int:
     findings = audit_published() if arguments.published else []
     for subject in arguments.subjects:
         findings += audit_subject(subject, arguments.config_dir)
-    print(RENDERERS[arguments.format](findings), end="")
+    print(as_json(findings) if arguments.format == "json" else as_text(findings), end="")
     return 1 if any(finding.level == "inconsistent" for finding in findings) else 0
 
 

@@ -8,6 +8,7 @@ import re
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,9 @@ from results.entry.format import (
 _ACCEPTED: dict[str, tuple[type, ...]] = {"TEXT": (str,), "INTEGER": (int,), "BLOB": (int,), "REAL": (int, float)}
 """JSON types by column type; where the store has a blob, an entry has its length."""
 
-
 _NAME = re.compile(r"\w[\w .()+-]{0,99}")
+
+_SETTINGS = {item.name: item.default_factory for item in fields(RunConfig)}
 
 
 def open_entry(path: Path, config_dir: Path | None = None) -> RunReader:
@@ -91,22 +93,25 @@ def load_members(path: Path, members: Mapping[str, bytes], config_dir: Path | No
     _check_classes(facts["config"], config_dir)
     _check_agent_name(facts["identity"])
     strict_json(members[TABLES], TABLES)
-    db = empty_store()
-    stored = {**facts, "schema_version": SCHEMA_VERSION}
-    db.executemany("INSERT INTO meta VALUES (?, ?)", [(key, canonical_json(value)) for key, value in stored.items()])
-    try:
+    with ExitStack() as stack:
+        db = stack.enter_context(closing(empty_store()))
+        stored = {**facts, "schema_version": SCHEMA_VERSION}
+        db.executemany("INSERT INTO meta VALUES (?, ?)", [(key, canonical_json(item)) for key, item in stored.items()])
         for table in ROW_TABLES:
             _fill(db, table, members)
-    except sqlite3.Error as error:
-        raise EntryError(f"{table}.jsonl: {error}") from error
-    reader = RunReader(path, db)
+        reader = RunReader(path, db)
+        _check_rows(reader)
+        stack.pop_all()  # the reader closes it
+    return reader
+
+
+def _check_rows(reader: RunReader) -> None:
     problem = next(contradictions(reader), None)
     if problem is not None:
         raise EntryError(problem)
     missing = lacking(reader)
     if missing:
         raise EntryError(f"the entry is partial: {len(missing)} planned episodes have no result, such as {missing[0]}")
-    return reader
 
 
 def _mapping(text: bytes, where: str) -> dict[str, Any]:
@@ -114,9 +119,6 @@ def _mapping(text: bytes, where: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise EntryError(f"{where} must hold a mapping")
     return data
-
-
-_SETTINGS = {item.name: item.default_factory for item in fields(RunConfig)}
 
 
 def _check_classes(config: Any, config_dir: Path | None) -> None:
@@ -128,12 +130,12 @@ def _check_classes(config: Any, config_dir: Path | None) -> None:
     ]
     if wrong:
         raise EntryError(f"{FACTS}: config.{wrong[0]} must be a mapping")
-    for group, names in (("benchmark", ("name",)), ("protocol", ("name", "version"))):
+    for group, compared in (("benchmark", ("_target_",)), ("protocol", ("_target_", "version"))):
         chosen = config[group]
         if not isinstance(chosen.get("name"), str):
             raise EntryError(f"{FACTS}: config.{group} has no name")
         own = _installed(group, chosen["name"], config_dir)
-        for key in ("_target_", *names[1:]):
+        for key in compared:
             if chosen.get(key) != own.get(key):
                 raise EntryError(
                     f"{FACTS}: {group} {chosen['name']} has {key}={ascii(chosen.get(key))[:80]}, "
@@ -179,7 +181,10 @@ def _fill(db: sqlite3.Connection, table: str, members: Mapping[str, bytes]) -> N
         if table == "attempts":
             for name in ARRAYS:
                 values[name], arrays[name] = _cut(arrays[name], name, values, where)
-        db.execute(statement, dict.fromkeys(LEFT_OUT) | values)
+        try:
+            db.execute(statement, dict.fromkeys(LEFT_OUT) | values)
+        except sqlite3.Error as error:
+            raise EntryError(f"{where}: {error}") from error
     if table == "attempts" and any(len(rest) for rest in arrays.values()):
         raise EntryError("actions.bin or decisions.bin hold more than attempts.jsonl says")
 

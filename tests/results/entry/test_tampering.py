@@ -87,6 +87,11 @@ def other_protocol(data: Contents) -> None:
     rekey(data)
 
 
+def a_billion_repetitions(data: Contents) -> None:
+    data["run"]["identity"]["repeats"] = data["run"]["config"]["repeats"] = 10**9
+    rekey(data)
+
+
 def result_left_out(data: Contents) -> None:
     kept = data["episodes"]
     drop_episode(data, 3)
@@ -136,6 +141,7 @@ CASES: dict[str, tuple[Callable[[Contents], object], str]] = {
         lambda data: data["run"]["config"]["agent"].update(gain=0.9),
         "config.agent is not what",
     ),
+    "a billion repetitions": (a_billion_repetitions, "the plan does not have every episode 1000000000 times"),
     "rows that occur twice": (repeated("attempts"), r"attempts.jsonl line 9: actions.bin does not hold|UNIQUE"),
     "episodes that occur twice": (repeated("episodes"), "UNIQUE constraint failed"),
     "a stage that occurs twice": (repeated("stages"), "UNIQUE constraint failed"),
