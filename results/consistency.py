@@ -268,10 +268,11 @@ def _is_count(value: Any) -> bool:
 
 
 def lacking(reader: RunReader) -> list[str]:
-    """Ids of planned episodes without a result, with ``#R`` for repetitions."""
+    """Names of the planned episodes without a result."""
     done = reader.finished_keys()
-    return [
-        f"{planned.spec.episode_id}{f'#{planned.repeat}' if planned.repeat else ''}"
-        for planned in reader.plan()
-        if planned.key not in done
-    ]
+    return [episode_name(planned) for planned in reader.plan() if planned.key not in done]
+
+
+def episode_name(planned: PlannedEpisode) -> str:
+    """Its id, with ``#R`` for repetitions, as ``harness replay`` takes it."""
+    return f"{planned.spec.episode_id}{f'#{planned.repeat}' if planned.repeat else ''}"

@@ -17,6 +17,7 @@ from harness.records import Outcome
 from harness.replaying import replay
 from harness.runs import limit_deviation
 from harness.store import PlannedEpisode, RunReader, StoreError
+from results.consistency import episode_name
 from results.entry.format import TABLES, EntryError, derived_tables, strict_json
 from results.entry.reader import checked_members, digest, load_members
 
@@ -205,5 +206,5 @@ def _replayed(reader: RunReader, episodes: Sequence[PlannedEpisode]) -> Iterator
     for planned in episodes:
         differences = replay(reader, planned).differences
         if differences:
-            raise EntryError(f"{planned.spec.episode_id} replays otherwise: {'; '.join(differences)[:300]}")
-        yield planned.spec.episode_id
+            raise EntryError(f"{episode_name(planned)} replays otherwise: {'; '.join(differences)[:300]}")
+        yield episode_name(planned)

@@ -67,8 +67,10 @@ def test_errors_repetitions_and_chains_survive(tmp_path: Path) -> None:
     faults = "protocol.faults=['toy-002:step:raise']"
     assert run_toy(run, faults, "protocol.stages=2", "repeats=2", "errors.attempts=2", "limit=5") == 4
     path = export_entry(run, tmp_path / "entry.zip")[0]
-    found = verify_entry(path, config_dir=CONFIGS, replays=2)
+    found = verify_entry(path, config_dir=CONFIGS, replays=8)
     assert found.outcomes["error"] == 2
+    assert len(set(found.replayed)) == 8
+    assert "toy-004#1" in found.replayed
     assert found.outcomes["planned"] == 10
     assert "limit: the first 5 of 8 episodes" in found.deviations
     with open_entry(path, CONFIGS) as reader:
