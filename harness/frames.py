@@ -38,7 +38,7 @@ def build_frame(
     Args:
         plan: ``(key, episode_id, repeat, facts, spec)`` in order; ``facts`` and ``spec`` are JSON, one may be ``None``.
         attempts: ``(key, outcome, progress, steps, attempt, wall_total, video)`` of the final attempts.
-        stages: ``(key, stage, success, metrics)`` of the final attempts; ``metrics`` is JSON.
+        stages: ``(key, stage, success, metrics)`` of the final attempts; ``metrics`` is JSON or, for none, ``None``.
     """
     keys: list[str] = []
     ids: list[str] = []
@@ -60,7 +60,7 @@ def build_frame(
     rows = {key: row for row, key in enumerate(keys)}
     metrics, success = _stage_columns(stages, rows)
     columns: dict[str, Any] = metrics.lists(len(keys)) | meta.lists(len(keys))
-    columns |= {"key": keys, "episode_id": ids, "repeat": repeats}
+    columns |= {"key": _objects(keys), "episode_id": _objects(ids), "repeat": repeats}
     columns |= _attempt_columns(attempts, rows)
     columns |= {
         "stages_planned": np.fromiter(map(len, tasks), dtype=np.int64, count=len(tasks)),
@@ -104,10 +104,12 @@ def _stage_columns(stages: Iterable[Sequence[Any]], rows: Mapping[str, int]) -> 
     for key, stage, succeeded, metrics in stages:
         row = rows[key]
         done = success[row]
-        if stage >= len(done):
+        if stage == len(done):
+            done.append(succeeded == 1)
+        else:
             done += [False] * (stage + 1 - len(done))
-        done[stage] = bool(succeeded)
-        if metrics != "{}":
+            done[stage] = succeeded == 1
+        if metrics is not None:
             reported.append((row, stage, metrics))
     columns = _Columns()
     for row, _, metrics in sorted(reported):
@@ -127,11 +129,16 @@ def _attempt_columns(attempts: Iterable[Sequence[Any]], rows: Mapping[str, int])
         progress[row], wall[row] = reached, seconds
         steps[row], number[row] = taken, attempt + 1
     return {
-        "outcome": outcome,
+        "outcome": _objects(outcome),
         "success": [ended == Outcome.SUCCESS for ended in outcome],
         "progress": progress,
         "steps": steps,
         "attempts": number,
         "wall_total": wall,
-        "video": video,
+        "video": _objects(video),
     }
+
+
+def _objects(values: Sequence[Any]) -> pd.Series[Any]:
+    """Texts as they are: packing a million of them into an Arrow array takes longer than everything done with them."""
+    return pd.Series(values, dtype=object)

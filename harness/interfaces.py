@@ -433,14 +433,13 @@ class RateCell:
     def of(cls, frame: pd.DataFrame) -> RateCell:
         """Success over (a part of) the frame that `Benchmark.summarise` gets."""
         ended = frame[frame["outcome"].isin(["success", "failure"])]
-        return cls.over(ended["success"], int((frame["outcome"] == "error").sum()), ended["episode_id"])
+        return cls.over(ended["success"], int((frame["outcome"] == "error").sum()), ended["episode_id"].nunique())
 
     @classmethod
-    def over(cls, verdicts: pd.Series[Any], errors: int = 0, episode_ids: pd.Series[Any] | None = None) -> RateCell:
-        """Of single verdicts, indexed by rows of the frame; ``episode_ids`` of the same rows tell repetitions."""
-        different = len(verdicts) if episode_ids is None else int(episode_ids.nunique())
-        distinct = None if different == len(verdicts) else different
-        return cls(int(verdicts.sum()), len(verdicts), errors, distinct, verdicts)
+    def over(cls, verdicts: pd.Series[Any], errors: int = 0, distinct: int | None = None) -> RateCell:
+        """Of single verdicts, indexed by rows of the frame; ``distinct`` of them are of different episodes."""
+        repeated = distinct if distinct != len(verdicts) else None
+        return cls(int(verdicts.sum()), len(verdicts), errors, repeated, verdicts)
 
 
 @dataclass(frozen=True)

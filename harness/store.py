@@ -225,7 +225,7 @@ class RunReader:
         retries = "SELECT EXISTS (SELECT 1 FROM attempts WHERE attempt > 0 OR final = 0)"
         retried = self._db.execute(retries).fetchone()[0]
         which = "JOIN attempts a USING (key, attempt) WHERE a.final = 1" if retried else ""
-        return self._rows(f"SELECT s.key, s.stage, s.success, s.metrics FROM stages s {which}")
+        return self._rows(f"SELECT s.key, s.stage, s.success, NULLIF(s.metrics, '{{}}') FROM stages s {which}")
 
     def _rows(self, query: str) -> sqlite3.Cursor:
         """Rows as tuples, which are faster than rows that know their columns."""

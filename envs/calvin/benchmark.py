@@ -256,7 +256,8 @@ class Calvin(Benchmark):
         ended = frame[frame["outcome"].isin(["success", "failure"])]
         errors = int((frame["outcome"] == "error").sum())
         lengths, chains = ended["stages_completed"], ended["episode_id"]
-        in_a_row = [RateCell.over(lengths >= count, errors, chains) for count in range(1, CHAIN_LENGTH + 1)]
+        distinct = chains.nunique()
+        in_a_row = [RateCell.over(lengths >= count, errors, distinct) for count in range(1, CHAIN_LENGTH + 1)]
         average = MeanCell(tuple(lengths.astype(float)), tuple(chains), tuple(ended.index))
         chain = Table(
             key="chain",
