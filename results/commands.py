@@ -37,7 +37,7 @@ def add_report(verbs: Any) -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories or entries (.zip)")
     parser.add_argument("--format", choices=REPORT_FORMATS, default="md")
     parser.add_argument("--baseline", type=Path, metavar="RUN", help="the full agent: adds the ablation table")
-    _add_plots(parser)
+    _add_common(parser)
 
 
 def add_compare(verbs: Any) -> None:
@@ -53,7 +53,7 @@ def add_compare(verbs: Any) -> None:
     parser.add_argument("first", type=Path, metavar="RUN_A", help="a run directory or an entry (.zip)")
     parser.add_argument("second", type=Path, metavar="RUN_B", help="another one")
     parser.add_argument("--format", choices=sorted(COMPARE_FORMATS), default="md")
-    _add_plots(parser)
+    _add_common(parser)
 
 
 def add_power(verbs: Any) -> None:
@@ -80,13 +80,16 @@ def add_power(verbs: Any) -> None:
     )
 
 
-def _add_plots(parser: argparse.ArgumentParser) -> None:
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config-dir", type=Path, metavar="DIR", help="your own benchmarks, for entries that name them"
+    )
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write the plots to this folder as well")
     parser.add_argument("--plot-format", choices=PLOT_KINDS, default="svg", help="of --plots (default: svg)")
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    report = build_report(arguments.runs, arguments.baseline)
+    report = build_report(arguments.runs, arguments.baseline, arguments.config_dir)
     wanted = arguments.plots is not None or arguments.format == "html"
     plots = report_plots(report) if wanted else []
     _save(plots, arguments)
@@ -101,7 +104,7 @@ def _rendered(report: Report, name: str, plots: Sequence[Plot]) -> str:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    comparison = compare(arguments.first, arguments.second)
+    comparison = compare(arguments.first, arguments.second, arguments.config_dir)
     if arguments.plots is not None:
         _save([comparison_plot(comparison)], arguments)
     print(COMPARE_FORMATS[arguments.format](comparison), end="")

@@ -97,13 +97,13 @@ class Comparison:
         return ReportTable("comparison", self.title, ("difference",), rows, (EXPLANATION,))
 
 
-def compare(first: Path, second: Path) -> Comparison:
-    """Compare two runs of the same episodes under the same protocol.
+def compare(first: Path, second: Path, config_dir: Path | None = None) -> Comparison:
+    """Compare two runs of the same episodes under the same protocol; for ``config_dir`` see `results.runs.open_run`.
 
     Raises:
         StoreError: if they cannot be compared, with every reason.
     """
-    one, other = load_runs([first, second])
+    one, other = load_runs([first, second], config_dir)
     reasons = refusals(one, other)
     if reasons:
         listed = "\n  ".join(reasons)

@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.interfaces import RateCell, Table
 from harness.store import StoreError
 from results.cells import CellValue, difference_cell, work_out
-from results.compute import pareto_efficient
+from results.compute import MOST_EPISODES, pareto_efficient
 from results.paired import PairedDifference, holm
 from results.published import PublishedTable, published_tables
 from results.runs import LoadedRun, RunSummary, load_runs
@@ -72,7 +72,7 @@ class Report:
     published: tuple[PublishedTable, ...] = ()
 
 
-def build_report(paths: Sequence[Path], baseline: Path | None = None) -> Report:
+def build_report(paths: Sequence[Path], baseline: Path | None = None, config_dir: Path | None = None) -> Report:
     """Read runs (directories, or entries) and work out every cell.
 
     Runs of the same episodes under the same protocol (same hash) share their one-line tables, one row per run. Others
@@ -81,6 +81,7 @@ def build_report(paths: Sequence[Path], baseline: Path | None = None) -> Report:
     Args:
         paths: The runs.
         baseline: One more run, or one of ``paths``: the full agent, to which an ablation table gives the differences.
+        config_dir: The reader's own benchmarks and protocols, for entries that name them.
 
     Raises:
         StoreError: if a folder holds no run, is given twice, or no run can be compared with the baseline.
@@ -88,7 +89,7 @@ def build_report(paths: Sequence[Path], baseline: Path | None = None) -> Report:
     given = list(paths)
     if baseline is not None and baseline.resolve() not in [path.resolve() for path in given]:
         given.insert(0, baseline)
-    runs = load_runs(given)
+    runs = load_runs(given, config_dir)
     tables: list[ReportTable] = []
     for group in comparable(runs):
         tables += _joined(group)
@@ -98,7 +99,7 @@ def build_report(paths: Sequence[Path], baseline: Path | None = None) -> Report:
         tables += _ablation(full, runs)
     for shifted in shift_groups(runs):
         tables += _shift_tables(shifted)
-    tables.append(_compute(runs))
+    tables += [_compute(group) for group in comparable(runs)]
     published = published_tables(run.summary.benchmark for run in runs)
     return Report(tuple(run.summary for run in runs), tuple(tables), published)
 
@@ -221,25 +222,24 @@ def _drop(run: LoadedRun | None, none: LoadedRun | None) -> PairedDifference | N
     return compare_cells(run, _success(run), none, _success(none))
 
 
-def _compute(runs: Sequence[LoadedRun]) -> ReportTable:
-    """Cost per decision, and who is efficient among runs that can be compared."""
-    efficient: dict[str, bool] = {}
-    for group in comparable(runs):
-        priced = [run for run in group if run.compute.agent_seconds is not None and run.summary.valid]
-        costs = [run.compute.agent_seconds[0] for run in priced if run.compute.agent_seconds is not None]
-        rates = [run.summary.successes / run.summary.valid for run in priced]
-        efficient |= dict(zip((run.label for run in priced), pareto_efficient(costs, rates), strict=True))
-    rows = tuple((run.label, _compute_cells(run, efficient.get(run.label))) for run in runs)
-    sampled = [run.label for run in runs if run.compute.sampled]
+def _compute(group: Sequence[LoadedRun]) -> ReportTable:
+    """Cost per decision of runs that can be compared, and who is efficient among them."""
+    priced = [run for run in group if run.compute.agent_seconds is not None and run.summary.valid]
+    costs = [run.compute.agent_seconds[0] for run in priced if run.compute.agent_seconds is not None]
+    rates = [run.summary.successes / run.summary.valid for run in priced]
+    efficient = dict(zip((run.label for run in priced), pareto_efficient(costs, rates), strict=True))
+    rows = tuple((run.label, _compute_cells(run, efficient.get(run.label))) for run in group)
+    sampled = [run.label for run in group if run.compute.sampled]
     notes = (
+        *coverage(group),
         "Wall-clock seconds and model calls are per decision: mean, then quantiles over decisions. A batch's time is "
         "shared equally by its lanes.",
         "Peak memory: the most that any worker's process had resident; - where the run did not record it.",
-        "Efficient: no other run of the same protocol and episodes has at least its success for at most its agent "
-        "seconds (point estimates).",
-        *((f"Over a random sample of 10000 episodes: {', '.join(sampled)}",) if sampled else ()),
+        "Efficient: no other run of the table has at least its success for at most its mean agent seconds (point "
+        "estimates).",
+        *((f"Over a random sample of {MOST_EPISODES} episodes: {', '.join(sampled)}",) if sampled else ()),
     )
-    return ReportTable("compute", "Compute", COMPUTE_COLUMNS, rows, notes)
+    return ReportTable("compute", f"{group[0].summary.protocol}: Compute", COMPUTE_COLUMNS, rows, notes)
 
 
 def _compute_cells(run: LoadedRun, efficient: bool | None) -> tuple[CellValue, ...]:

@@ -155,21 +155,23 @@ def _numbered(values: pd.Series[Any]) -> pd.Series[Any]:
     return values.set_axis(pd.MultiIndex.from_arrays([values.index, occurrence]))
 
 
-def open_run(path: Path) -> RunReader:
+def open_run(path: Path, config_dir: Path | None = None) -> RunReader:
     """The reader of a run directory, or of an entry (a ``.zip`` file), which reads like one.
+
+    ``config_dir`` holds the reader's own benchmarks and protocols, which an entry may then name.
 
     Raises:
         StoreError: if it is neither, or a collection of training data.
     """
-    reader = open_entry(path) if path.suffix == ENTRY_SUFFIX else RunReader(path)
+    reader = open_entry(path, config_dir) if path.suffix == ENTRY_SUFFIX else RunReader(path)
     if reader.is_collection:
         reader.close()
         raise StoreError(f"{path} is a collection of training data, not an evaluation; see its dataset/README.md")
     return reader
 
 
-def load_runs(paths: Sequence[Path]) -> list[LoadedRun]:
-    """All runs, with row names that differ.
+def load_runs(paths: Sequence[Path], config_dir: Path | None = None) -> list[LoadedRun]:
+    """All runs (see `open_run`), with row names that differ.
 
     Raises:
         StoreError: if a folder holds no run, or is given twice.
@@ -180,7 +182,7 @@ def load_runs(paths: Sequence[Path]) -> list[LoadedRun]:
         raise StoreError(f"{twice} is given twice; each run can stand in a report once")
     runs = []
     for path in paths:
-        with open_run(path) as reader:
+        with open_run(path, config_dir) as reader:
             runs.append(load_run(reader))
     labels = run_labels([run.summary for run in runs])
     return [replace(run, summary=replace(run.summary, label=label)) for run, label in zip(runs, labels, strict=True)]

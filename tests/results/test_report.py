@@ -14,10 +14,11 @@ from harness.cli import main
 from harness.interfaces import MeanCell, RateCell
 from harness.statistics import wilson
 from results.cells import CellValue, cell_text, work_out
+from results.compute import pareto_efficient
 from results.published import published_tables
 from results.render import as_csv, markdown
 from results.report import COMPUTE_COLUMNS, Report, build_report
-from tests.harness.toy_runs import run_toy
+from tests.harness.toy_runs import ROOT, run_toy
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +151,18 @@ def test_an_unfinished_run_shows_what_is_missing(tmp_path: Path) -> None:
     assert (summary.planned, summary.valid, summary.missing) == (4, 3, 1)
     assert summary.bounds == (0.75, 1.0)
     assert "‡" in summary.label
+
+
+def test_efficient_is_what_no_other_point_beats() -> None:
+    costs, successes = [1.0, 2.0, 3.0, 3.0, 0.5], [0.5, 0.5, 0.9, 0.8, 0.5]
+    assert pareto_efficient(costs, successes) == [False, False, True, False, True]
+    assert pareto_efficient([1.0, 1.0], [0.5, 0.5]) == [True, True]
+
+
+def test_an_entry_reports_what_its_run_reports(runs: dict[str, Path], tmp_path: Path) -> None:
+    assert main(["export", str(runs["plain"]), "--format", "zip", "-o", str(tmp_path / "entry.zip")]) == 0
+    run, entry = (
+        build_report([runs["plain"]]),
+        build_report([tmp_path / "entry.zip"], config_dir=ROOT / "tests/configs"),
+    )
+    assert entry.tables == run.tables
