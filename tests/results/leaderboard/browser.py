@@ -89,6 +89,11 @@ class Browser:
             self.run("return [...document.querySelectorAll(arguments[0])].map((e) => e.innerText.trim())", selector)
         )
 
+    def text(self, selector: str) -> str:
+        """Of the first one."""
+        self.wait_for(selector)
+        return self.texts(selector)[0]
+
     def attribute(self, selector: str, name: str) -> str | None:
         value: str | None = self.one(selector).get_attribute(name)
         return value
