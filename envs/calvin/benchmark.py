@@ -279,7 +279,7 @@ class Calvin(Benchmark):
             index=np.repeat(ended.index.to_numpy(), started),
             dtype=bool,
         )
-        attempted = dict(iter(verdicts.groupby(names)))
+        attempted = {str(task): part for task, part in verdicts.groupby(names)}
         cells = {task: RateCell.over(attempted[task]) for task in TASKS if task in attempted}
         rows = tuple((task, (cell, cell.valid)) for task, cell in cells.items())
         return Table(key="tasks", title="Success per task", columns=("success", "n"), rows=rows)

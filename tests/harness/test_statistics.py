@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from scipy.stats import bootstrap
 
 from harness.statistics import MOST_CLUSTERS, cluster_bootstrap, wilson

@@ -166,3 +166,16 @@ def test_an_entry_reports_what_its_run_reports(runs: dict[str, Path], tmp_path: 
         build_report([tmp_path / "entry.zip"], config_dir=ROOT / "tests/configs"),
     )
     assert entry.tables == run.tables
+
+
+def test_verb_writes_every_format_and_plots(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["report", str(runs["plain"]), "--baseline", str(runs["other"]), "--plots", str(tmp_path / "plots")]
+    assert main([*words, "--plot-format", "pdf", "--format", "html"]) == 0
+    page = capsys.readouterr().out
+    plots = sorted(path.name for path in (tmp_path / "plots").iterdir())
+    assert [name.split("-", 1)[1] for name in plots] == ["ablation_overall.pdf", "compute.pdf"]
+    assert page.count("data:image/svg+xml;base64,") == len(plots)
+    assert main([*words, "--format", "latex"]) == 0
+    assert capsys.readouterr().out.startswith("\\documentclass")
