@@ -8,7 +8,7 @@ a `ConfigError` that names the key and the remedy, raised before anything starts
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib.resources import files
 from itertools import product
@@ -237,6 +237,15 @@ def override_recorded(recorded: dict[str, Any], overrides: Sequence[str]) -> Run
     return merged
 
 
+def protocol_changes(standard: Mapping[str, Any], used: Mapping[str, Any]) -> tuple[str, ...]:
+    """``key: standard -> used`` of every field in which a protocol departs from the one that it is named after."""
+    return tuple(
+        f"protocol.{key}: {standard.get(key, '(default)')} -> {value}"
+        for key, value in used.items()
+        if standard.get(key, "(default)") != value
+    )
+
+
 def parse_video(value: str) -> tuple[str, int]:
     """``(mode, count)`` of the key ``video``: ``first:3`` is ``("first", 3)``."""
     match = re.fullmatch(r"(none|all|failures)|first:([1-9]\d*)", value)
@@ -311,12 +320,7 @@ def _compose_one(groups: ConfigGroups, overrides: list[str]) -> Composed:
             f"protocol={protocol}@{version}: this harness has {protocol}@{config.protocol['version']}; install the "
             f"version of the harness that has it, or use the current one"
         )
-    standard = groups.load("protocol", protocol)
-    changes = tuple(
-        f"protocol.{key}: {standard.get(key, '(default)')} -> {value}"
-        for key, value in config.protocol.items()
-        if standard.get(key, "(default)") != value
-    )
+    changes = protocol_changes(groups.load("protocol", protocol), config.protocol)
     config.benchmark["name"] = choices["benchmark"]
     config.agent["name"] = choices["agent"]
     _check_values(config)

@@ -121,12 +121,15 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
     )
     if not plan or len({planned.key for planned in plan}) < len(plan):
         raise ConfigError(f"benchmark={config.benchmark['name']} lists no episodes, or two with the same id")
-    deviations = [*composed.protocol_changes, *benchmark.deviations()]
+    deviations = [*composed.protocol_changes, *benchmark.deviations(), *limit_deviation(len(chosen), len(suite))]
     if config.dataset.enabled:
         deviations.insert(0, "a collection of training data, not an evaluation")
-    if len(chosen) < len(suite):
-        deviations.append(f"limit: the first {len(chosen)} of {len(suite)} episodes")
     return PreparedRun(config, benchmark, identity, plan, tuple(deviations), len(suite), agent_class.privileged)
+
+
+def limit_deviation(chosen: int, suite: int) -> list[str]:
+    """Why a run of fewer episodes than the protocol's is non-standard; nothing if it has all."""
+    return [f"limit: the first {chosen} of {suite} episodes"] if chosen < suite else []
 
 
 def _collection(

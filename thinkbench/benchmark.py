@@ -214,18 +214,12 @@ class ThinkBench(Benchmark):
 def _cells(frame: pd.DataFrame, horizons: Sequence[int]) -> tuple[RateCell | MeanCell, ...]:
     """Success per horizon, success of all, and mean progress; episodes of one template are resampled together."""
     ended = frame[frame["outcome"].isin(["success", "failure"])]
-    clusters = tuple(str(name) for name in ended["template"])
+    clusters = tuple(ended["template"].astype(str))
     return (
-        *(_rate(frame[frame["horizon"] == horizon]) for horizon in horizons),
-        _rate(frame),
-        MeanCell(tuple(float(value) for value in ended["progress"]), clusters),
+        *(RateCell.of(frame[frame["horizon"] == horizon]) for horizon in horizons),
+        RateCell.of(frame),
+        MeanCell(tuple(ended["progress"].astype(float)), clusters, tuple(ended.index)),
     )
-
-
-def _rate(frame: pd.DataFrame) -> RateCell:
-    ended = frame[frame["outcome"].isin(["success", "failure"])]
-    errors = int((frame["outcome"] == "error").sum())
-    return RateCell(int(ended["success"].sum()), len(ended), errors, ended["episode_id"].nunique())
 
 
 def suite_hash(specs: Sequence[EpisodeSpec]) -> str:
