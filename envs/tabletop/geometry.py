@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,12 +23,6 @@ _TIP_BELOW_TOOL = 0.0072  # metres by which the finger tips reach below the tool
 _GRASP_HEIGHT = 0.010  # least height of the tool above the object's lowest point
 _FINGER_HALF_BREADTH = 0.0105
 _FINGER_THICKNESS = 0.02
-_OPENING_MARGINS = (
-    0.02,
-    0.014,
-    0.008,
-    0.005,
-)  # metres that the gripper opens wider than the object; the widest that has room
 _ENOUGH_ROOM = 0.002
 _AXIS_SAMPLES = (-1.0, 0.0, 1.0)
 
@@ -81,8 +75,11 @@ def object_at(world: TabletopWorld, point: FloatArray) -> ObjectSpec | None:
     return max(within, key=lambda item: (item[1], item[2].name))[2]
 
 
-def plan_grasp(world: TabletopWorld, spec: ObjectSpec) -> Grasp | None:
-    """The grasp of an object with the most room for the fingers; ``None`` if it is too wide as it lies."""
+def plan_grasp(world: TabletopWorld, spec: ObjectSpec, margins: Sequence[float]) -> Grasp | None:
+    """The grasp of an object with the most room for the fingers; ``None`` if it is too wide as it lies.
+
+    The gripper opens wider than the object by the first of ``margins`` (metres) that has room.
+    """
     points = corners(world, spec)
     low, high = float(points[:, 2].min()), float(points[:, 2].max())
     height = low + max(_GRASP_HEIGHT, min((high - low) / 2, 0.025))
@@ -92,14 +89,17 @@ def plan_grasp(world: TabletopWorld, spec: ObjectSpec) -> Grasp | None:
     grasps = [
         grasp
         for yaw in _closing_yaws(world, spec)
-        if (grasp := _grasp_along(spec.name, points[:, :2], height, yaw, obstacles)) is not None
+        if (grasp := _grasp_along(spec.name, points[:, :2], height, yaw, margins=margins, obstacles=obstacles))
+        is not None
     ]
     if not grasps:
         return None
     return max(grasps, key=lambda grasp: (round(min(grasp.room, 0.02), 3), -round(grasp.opening, 4), -abs(grasp.yaw)))
 
 
-def release_opening(world: TabletopWorld, spec: ObjectSpec, tool: FloatArray, yaw: float, width: float) -> float:
+def release_opening(
+    world: TabletopWorld, spec: ObjectSpec, tool: FloatArray, yaw: float, *, width: float, margins: Sequence[float]
+) -> float:
     """How wide to open to let go of a held object without knocking over its neighbours, metres.
 
     Args:
@@ -108,9 +108,10 @@ def release_opening(world: TabletopWorld, spec: ObjectSpec, tool: FloatArray, ya
         tool: Tool position ``(3,)``.
         yaw: The vertical gripper's turn.
         width: The gripper's present opening.
+        margins: By how much more to open, metres; the first that has room.
     """
     obstacles = _obstacles(world, spec, above=float(tool[2]) - _TIP_BELOW_TOOL + 0.002)
-    return _widest_opening(tool[:2], yaw, width, obstacles)[0]
+    return _widest_opening(tool[:2], yaw, width, margins, obstacles)[0]
 
 
 def footprint_distance(footprint: FloatArray, points: FloatArray) -> FloatArray:
@@ -163,7 +164,13 @@ def _half_turn(angle: float) -> float:
 
 
 def _grasp_along(
-    name: str, footprint: FloatArray, height: float, yaw: float, obstacles: list[FloatArray]
+    name: str,
+    footprint: FloatArray,
+    height: float,
+    yaw: float,
+    *,
+    margins: Sequence[float],
+    obstacles: list[FloatArray],
 ) -> Grasp | None:
     closing = np.array([-math.sin(yaw), math.cos(yaw)])
     across = np.array([math.cos(yaw), math.sin(yaw)])
@@ -173,16 +180,18 @@ def _grasp_along(
         return None
     along = footprint @ across
     centre = closing * (spread.max() + spread.min()) / 2 + across * (along.max() + along.min()) / 2
-    opening, room = _widest_opening(centre, yaw, width, obstacles)
+    opening, room = _widest_opening(centre, yaw, width, margins, obstacles)
     return Grasp(name, centre, height, yaw, opening, room)
 
 
-def _widest_opening(centre: FloatArray, yaw: float, width: float, obstacles: list[FloatArray]) -> tuple[float, float]:
+def _widest_opening(
+    centre: FloatArray, yaw: float, width: float, margins: Sequence[float], obstacles: list[FloatArray]
+) -> tuple[float, float]:
     """How wide to open around something of a width, and the room that the fingers have then, in metres."""
     closing = np.array([-math.sin(yaw), math.cos(yaw)])
     across = np.array([math.cos(yaw), math.sin(yaw)])
     best = (0.0, -math.inf)
-    for margin in _OPENING_MARGINS:
+    for margin in margins:
         opening = min(shapes.GRIPPER_OPENING, width + margin)
         reach = np.linspace(opening / 2, opening / 2 + _FINGER_THICKNESS, 3)
         samples = np.array(
