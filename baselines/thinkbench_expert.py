@@ -30,7 +30,7 @@ class ThinkBenchExpert:
         if view.action_space.shape != _SKILL_SHAPE:
             raise ValueError("the ThinkBench expert acts in skills only; use a protocol with control: skill")
         truth: ThinkBenchTruth = view.privileged
-        return domain_of(truth.state().scene, truth.goal)
+        return domain_of(truth.state().scene, truth.goal, truth.rules)
 
     def decide(
         self,

@@ -21,11 +21,12 @@ from thinkbench.binding import Cast, RejectedError, draw_cast
 from thinkbench.ideal import carry_out, ideal_state
 from thinkbench.language import instruct
 from thinkbench.layout import lay_out
+from thinkbench.milestones import milestones_of
 from thinkbench.motion import next_placement
-from thinkbench.predicates import goal_holds
+from thinkbench.predicates import broken_rule, goal_holds
 from thinkbench.templates import EVERYTHING_ELSE, Template
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Raised by every change that alters an episode."""
 
 Wording = Literal["standard", "held_out"]
@@ -44,6 +45,7 @@ class Episode:
         paraphrase: Index of the paraphrase.
         scene: What is on the table.
         goal: What must hold at the end.
+        rules: What must hold after every action.
         plan: A shortest plan, as long as the template's horizon.
         milestones: What each move of the plan is for; progress is the share that was reached.
     """
@@ -54,6 +56,7 @@ class Episode:
     paraphrase: int
     scene: SceneSpec
     goal: literals.Goal
+    rules: literals.Goal
     plan: tuple[symbolic.Move, ...]
     milestones: literals.Goal
 
@@ -71,8 +74,10 @@ class Episode:
             "paraphrase": self.paraphrase,
             "scene": self.scene.to_dict(),
             "goal": [literal.to_list() for literal in self.goal],
+            "rules": [literal.to_list() for literal in self.rules],
             "plan": [[move.item, move.destination] for move in self.plan],
             "milestones": [literal.to_list() for literal in self.milestones],
+            "insight": self.template.insight,
         }
 
 
@@ -100,12 +105,12 @@ def generate(template: Template, index: int, suite_seed: int, wording: Wording =
 def _draw(template: Template, index: int, suite_seed: int, wording: Wording, rng: np.random.Generator) -> Episode:
     cast = draw_cast(template, rng)
     scene = lay_out(template, cast, rng)
-    goal = _bound_goal(template, cast)
-    plan, milestones = certify(scene, goal, template, cast)
+    goal, rules = _bound_goal(template, cast), _bound_rules(template, cast)
+    plan, milestones = certify(scene, goal, rules, template, cast)
     texts = template.paraphrases if wording == "standard" else template.held_out
     choice = derive_seed("thinkbench", suite_seed, template.name, index, wording) % len(texts)
     listings = {slot: [cast.phrases[name] for name in names] for slot, names in template.slots.items()}
-    return Episode(template, index, instruct(texts[choice], listings), choice, scene, goal, plan, milestones)
+    return Episode(template, index, instruct(texts[choice], listings), choice, scene, goal, rules, plan, milestones)
 
 
 def _bound_goal(template: Template, cast: Cast) -> literals.Goal:
@@ -120,16 +125,26 @@ def _bound_goal(template: Template, cast: Cast) -> literals.Goal:
     return tuple(goal)
 
 
+def _bound_rules(template: Template, cast: Cast) -> literals.Goal:
+    """The template's rules about the objects of ``cast``; ``*`` is each of the task's own that can be picked up."""
+    rules: list[literals.Literal] = []
+    for literal in template.rules:
+        movable = [role for role in template.objects if not is_container(cast.objects[role].kind)]
+        subjects = movable if literal.args[0] == EVERYTHING_ELSE else [literal.args[0]]
+        rules += [replace(literal, args=(cast.names[role], *literal.args[1:])) for role in subjects]
+    return tuple(rules)
+
+
 def certify(
-    scene: SceneSpec, goal: literals.Goal, template: Template, cast: Cast
+    scene: SceneSpec, goal: literals.Goal, rules: literals.Goal, template: Template, cast: Cast
 ) -> tuple[tuple[symbolic.Move, ...], literals.Goal]:
     """Prove that an episode is what its template says, by planning and rehearsal; its plan and milestones.
 
     Raises:
         RejectedError: The scene does not start as declared, the shortest plan has another length than the horizon, a
-            move has no room, or the rehearsed plan does not reach the goal.
+            move has no room or breaks a rule, or the rehearsed plan does not reach the goal.
     """
-    domain, state = domain_of(scene, goal), ideal_state(scene)
+    domain, state = domain_of(scene, goal, rules), ideal_state(scene)
     start = abstract(state, domain)
     if start != domain.state(_declared_supports(template, cast)):
         raise RejectedError("objects do not rest where the template puts them")
@@ -140,13 +155,15 @@ def certify(
     while (placement := next_placement(state, domain, goal)) is not None:
         if placement.room < 0:
             raise RejectedError(f"no room for move {len(plan) + 1}")
+        if broken_rule(state, rules) is not None:
+            raise RejectedError(f"a rule is broken before move {len(plan) + 1}")
         plan.append(placement.move)
         state = carry_out(state, placement)
         if len(plan) > length:
             raise RejectedError("the rehearsed plan goes astray")
-    if not goal_holds(state, goal):
+    if broken_rule(state, rules) is not None or not goal_holds(state, goal):
         raise RejectedError("the rehearsed plan does not reach the goal")
-    return tuple(plan), symbolic.milestones(domain, start, goal, plan)
+    return tuple(plan), milestones_of(domain, start, goal, plan)
 
 
 def _declared_supports(template: Template, cast: Cast) -> dict[str, str]:

@@ -6,12 +6,13 @@ The generator certifies episodes with it (an episode whose plan has no room is r
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
 from envs.tabletop.scene import Kind, WorldState
-from envs.tabletop.shapes import FINGER_GAP, WORKSPACE_X, WORKSPACE_Y, dimensions, inner_dimensions
+from envs.tabletop.shapes import FINGER_GAP, MAX_GRASP_WIDTH, WORKSPACE_X, WORKSPACE_Y, dimensions, inner_dimensions
 from thinkbench.abstraction import SIDE_GAP, abstract, container_grid, zone_grid
 from thinkbench.geometry import (
     Points,
@@ -24,7 +25,17 @@ from thinkbench.geometry import (
 )
 from thinkbench.literals import Goal
 from thinkbench.predicates import zone_of
-from thinkbench.symbolic import TABLE, Domain, Move, SymbolicState, UnsolvableError, shortest_plan
+from thinkbench.symbolic import (
+    TABLE,
+    Domain,
+    Move,
+    SymbolicState,
+    UnsolvableError,
+    shortest_plan,
+    useful_moves,
+    useful_places,
+    wanted_supports,
+)
 
 GRASP_HEIGHT = 0.02
 """Height above the table of the point between the finger pads when they hold something that stands there, metres."""
@@ -90,13 +101,12 @@ def next_placement(state: WorldState, domain: Domain, goal: Goal) -> Placement |
     plan = shortest_plan(domain, current, goal)
     if not plan:
         return None
-    wanted = {literal.args for literal in goal if literal.positive}
-    moves = [m for m in domain.moves(current) if m.destination == TABLE or (m.item, m.destination) in wanted]
+    moves = list(useful_moves(domain, current, useful_places(domain, wanted_supports(domain, goal))))
     moves.sort(key=lambda move: -round(float(world_points(state, move.item)[:, 2].max()), 3))
     cramped = []
     for move in moves:
         if _reaches(domain, domain.apply(current, move), goal, len(plan) - 1):
-            placement = _placement(state, domain, goal, move)
+            placement = placement_of(state, domain, goal, move)
             if placement.room >= 0:
                 return placement
             cramped.append(placement)
@@ -112,15 +122,29 @@ def _reaches(domain: Domain, state: SymbolicState, goal: Goal, limit: int) -> bo
     return True
 
 
-def _placement(state: WorldState, domain: Domain, goal: Goal, move: Move) -> Placement:
+def placement_of(state: WorldState, domain: Domain, goal: Goal, move: Move) -> Placement:
+    """Where to take hold for ``move`` and where to put down: the place with the most room for it."""
     x, y, _ = state.objects[move.item].position
     yaw = grasp_yaw(state, move.item)
-    quarters = round(yaw / (math.pi / 2))
-    turn = quarters * math.pi / 2 - yaw
+    final = _release_yaw(state, domain, move, yaw)
+    turn = _half_turn(final - yaw)
     pick_room = _room_for_arm(state, move.item, np.array([[x, y]]), _grasp_point(state, move.item), yaw=yaw)
-    end, place_room = _destination(state, domain, goal, move, along_x=quarters != 0)
+    end, place_room = _destination(state, domain, goal, move, yaw=final)
     room = min(float(pick_room[0]), place_room, _room_for_fingers(state, move.item, yaw))
     return Placement(move, (x, y), end, turn, room)
+
+
+def _release_yaw(state: WorldState, domain: Domain, move: Move, yaw: float) -> float:
+    """The gripper's yaw when it lets go of what it took hold of at ``yaw``: along two posts, or lined up with the table."""
+    if move.destination not in domain.spans:
+        return round(yaw / (math.pi / 2)) * math.pi / 2
+    start, end = (state.objects[post].position for post in domain.spans[move.destination].posts)
+    return _half_turn(math.atan2(end[1] - start[1], end[0] - start[0]))
+
+
+def _half_turn(angle: float) -> float:
+    """The angle modulo a half turn, in (-pi/2, pi/2]."""
+    return math.pi / 2 - (math.pi / 2 - angle) % math.pi
 
 
 def grasp_yaw(state: WorldState, name: str) -> float:
@@ -133,8 +157,14 @@ def grasp_yaw(state: WorldState, name: str) -> float:
     axis = next(axis for axis in matrix.T if math.hypot(axis[0], axis[1]) > 0.5)
     steps = 4 if spec_of(state, name).kind is Kind.CYLINDER else 2
     base = math.atan2(axis[1], axis[0])
-    yaws = [math.pi / 2 - (math.pi / 2 - base - math.pi * step / steps) % math.pi for step in range(steps)]
+    yaws = [_half_turn(base + math.pi * step / steps) for step in range(steps)]
+    yaws = [yaw for yaw in yaws if _width(state, name, yaw) <= MAX_GRASP_WIDTH] or yaws
     return max(yaws, key=lambda yaw: (round(min(_room_for_fingers(state, name, yaw), _ENOUGH_ROOM), 3), -abs(yaw)))
+
+
+def _width(state: WorldState, name: str, yaw: float) -> float:
+    """How far the fingers are apart that hold an object, closing at ``yaw``, metres."""
+    return float(np.ptp(world_points(state, name)[:, :2] @ np.array([-math.sin(yaw), math.cos(yaw)])))
 
 
 def _room_for_fingers(state: WorldState, name: str, yaw: float) -> float:
@@ -161,10 +191,9 @@ def _room_for_fingers(state: WorldState, name: str, yaw: float) -> float:
 
 
 def _destination(
-    state: WorldState, domain: Domain, goal: Goal, move: Move, along_x: bool
+    state: WorldState, domain: Domain, goal: Goal, move: Move, yaw: float
 ) -> tuple[tuple[float, float], float]:
-    """Where to put the object's centre, and how much room there is; ``along_x`` is where the fingers let go."""
-    yaw = math.pi / 2 if along_x else 0.0
+    """Where to put the object's centre, and how much room there is; ``yaw`` is the gripper's turn when it lets go."""
     if move.destination == TABLE:
         return free_spot(state, goal, move.item, yaw)
     if move.destination in domain.containers:
@@ -172,16 +201,23 @@ def _destination(
     elif move.destination in domain.zones:
         points = _zone_points(state, move)
     else:
-        x, y, _ = state.objects[move.destination].position
-        points = np.array([[x, y]])
-        height = float(world_points(state, move.destination)[:, 2].max()) + GRASP_HEIGHT
-        return (x, y), float(_room_for_arm(state, move.item, points, height, yaw=yaw, ignore=move.destination)[0])
+        return _top(state, domain, move, yaw)
     spec = spec_of(state, move.item)
     half = max(dimensions(spec.kind, spec.size)[:2]) / 2
     free = _distances(state, points, move.item, move.destination) - half - SIDE_GAP / 2
-    room = np.minimum(free, _room_for_arm(state, move.item, points, GRASP_HEIGHT, yaw=yaw, ignore=move.destination))
+    room = np.minimum(free, _room_for_arm(state, move.item, points, GRASP_HEIGHT, yaw=yaw, ignore={move.destination}))
     end, best = _choose(points, room)
-    return end, min(best, -FINGER_GAP) if along_x else best  # slots have room for fingers along y only
+    crosswise = abs(yaw) > math.pi / 4  # slots have room for fingers along y only
+    return end, min(best, -FINGER_GAP) if crosswise else best
+
+
+def _top(state: WorldState, domain: Domain, move: Move, yaw: float) -> tuple[tuple[float, float], float]:
+    """The middle of an object's top, or between two posts, and how much room there is."""
+    bases = domain.spans[move.destination].posts if move.destination in domain.spans else (move.destination,)
+    x, y = np.mean([state.objects[base].position[:2] for base in bases], axis=0).tolist()
+    height = max(float(world_points(state, base)[:, 2].max()) for base in bases) + GRASP_HEIGHT
+    room = _room_for_arm(state, move.item, np.array([[x, y]]), height, yaw=yaw, ignore=set(bases))
+    return (x, y), float(room[0])
 
 
 def _container_points(state: WorldState, move: Move) -> Points:
@@ -264,7 +300,7 @@ def _room_for_arm(
     height: float,
     *,
     yaw: float = 0.0,
-    ignore: str = "",
+    ignore: Collection[str] = (),
     tall: frozenset[str] = frozenset(),
 ) -> Points:
     """Distance of hand and wrist, the gripper being at ``points (N, 2)``, from all that reaches up to them, ``(N,)``.
@@ -275,13 +311,13 @@ def _room_for_arm(
         points: Where the gripper is.
         height: Height of the point between its finger pads, metres.
         yaw: The gripper's turn; at 0 it closes along ``y``.
-        ignore: An object that does not count.
+        ignore: Objects that do not count.
         tall: Objects that count for the hand whatever their height.
     """
     room = np.full(len(points), np.inf)
     turn = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
     for other in state.objects:
-        if other in (item, ignore):
+        if other == item or other in ignore:
             continue
         top = float(world_points(state, other)[:, 2].max())
         for body in (_HAND, _WRIST):
@@ -300,4 +336,6 @@ def _outside(points: Points, centre: tuple[float, float], half_extents: tuple[fl
 
 
 def _grasp_point(state: WorldState, name: str) -> float:
-    return float(world_points(state, name)[:, 2].min()) + GRASP_HEIGHT
+    """Height of the point between the finger pads when they hold an object; flat things are held lower."""
+    heights = world_points(state, name)[:, 2]
+    return float(heights.min()) + (GRASP_HEIGHT if np.ptp(heights) >= GRASP_HEIGHT else GRASP_HEIGHT / 2)

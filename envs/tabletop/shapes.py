@@ -87,6 +87,9 @@ _CYLINDER_SIDES = 24
 CONTAINERS = frozenset({Kind.BOWL, Kind.TRAY, Kind.BIN})
 """Kinds that things are put into; too wide for the gripper, so they are pushed but never picked."""
 
+OPEN_CONTAINERS = frozenset({Kind.TRAY})
+"""Containers with walls so low that the fingers can take out again what lies in them."""
+
 SLOPED = frozenset({Kind.PYRAMID, Kind.WEDGE})
 """Kinds that nothing rests on: every face that looks up slopes by 45 degrees, and friction holds up to 33.
 

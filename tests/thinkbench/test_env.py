@@ -37,7 +37,7 @@ def spec() -> EpisodeSpec:
 def expert_action(env: ThinkBenchEnv) -> np.ndarray:
     truth = env.privileged()
     state = truth.state()
-    placement = next_placement(state, domain_of(state.scene, truth.goal), truth.goal)
+    placement = next_placement(state, domain_of(state.scene, truth.goal, truth.rules), truth.goal)
     assert placement is not None
     return skill_action(Primitive.PICK_AND_PLACE, placement.start, placement.end, placement.turn)
 
@@ -71,6 +71,7 @@ def test_optimal_play_succeeds_in_as_many_actions_as_the_horizon(env: ThinkBench
         "goals_lost_while_settling": 0,
         "objects_off_table": 0,
         "picks": 3,
+        "broken_rule": None,
     }
 
 

@@ -50,7 +50,7 @@ def test_scenes_are_valid(drawn: Episode) -> None:
         assert WORKSPACE_Y[0] - 1e-3 <= y.min() <= y.max() <= WORKSPACE_Y[1] + 1e-3
     specs = {spec.name: spec for spec in drawn.scene.objects}
     zones = {zone.name for zone in drawn.scene.zones}
-    start = dict(zip(domain_of(drawn.scene, drawn.goal).movable, abstract_start(drawn), strict=True))
+    start = dict(zip(domain_of(drawn.scene, drawn.goal, drawn.rules).movable, abstract_start(drawn), strict=True))
     for one, two in itertools.combinations(drawn.scene.objects, 2):
         if one.position[:2] == two.position[:2]:
             continue  # one pile
@@ -78,13 +78,13 @@ def _above(start: dict[str, str], zones: set[str], *names: str) -> bool:
 
 
 def abstract_start(drawn: Episode) -> tuple[str, ...]:
-    return abstract(ideal_state(drawn.scene), domain_of(drawn.scene, drawn.goal))
+    return abstract(ideal_state(drawn.scene), domain_of(drawn.scene, drawn.goal, drawn.rules))
 
 
 @many
 @given(episodes)
 def test_the_shortest_plan_is_as_long_as_the_horizon(drawn: Episode) -> None:
-    domain, state = domain_of(drawn.scene, drawn.goal), abstract_start(drawn)
+    domain, state = domain_of(drawn.scene, drawn.goal, drawn.rules), abstract_start(drawn)
     assert len(shortest_plan(domain, state, drawn.goal)) == len(drawn.plan) == drawn.template.horizon
     for move in drawn.plan:
         state = domain.apply(state, move)
@@ -94,7 +94,7 @@ def test_the_shortest_plan_is_as_long_as_the_horizon(drawn: Episode) -> None:
 @many
 @given(episodes)
 def test_the_plan_reaches_one_milestone_per_move_and_then_the_goal(drawn: Episode) -> None:
-    domain, state = domain_of(drawn.scene, drawn.goal), ideal_state(drawn.scene)
+    domain, state = domain_of(drawn.scene, drawn.goal, drawn.rules), ideal_state(drawn.scene)
     tracker = MilestoneTracker(drawn.milestones)
     tracker.update(state)
     assert tracker.progress == 0
@@ -200,7 +200,7 @@ def test_what_leans_on_an_object_has_to_go_before_it_is_picked() -> None:
         thing("b"),
         touching={"a": ["b", "table"], "b": ["a", "table"]},
     )
-    domain = domain_of(state.scene, (Literal("on", ("a", "b")),))
+    domain = domain_of(state.scene, (Literal("on", ("a", "b")),), ())
     state = changed(state, "a", tilt=0.5)
     assert not evaluate(state, Literal("on", ("a", "b")))
     assert domain.is_clear(abstract(state, domain), "b") is False

@@ -38,12 +38,12 @@ def test_a_neighbour_on_the_fingers_side_turns_the_grasp() -> None:
 def test_objects_are_lined_up_with_the_table_when_they_are_put_down(yaw: float, x: float, y: float) -> None:
     scene = world(thing("a", position=(x, y, 0.02), yaw=yaw), thing("b", position=(x, y - 0.1, 0.02))).scene
     state = ideal_state(scene)
-    placement = next_placement(state, domain_of(scene, ON), ON)
+    placement = next_placement(state, domain_of(scene, ON, ()), ON)
     assert placement is not None
     assert placement.move == Move("a", "b")
     assert placement.end == (x, y - 0.1)
     state = carry_out(state, placement)
-    assert next_placement(state, domain_of(scene, ON), ON) is None
+    assert next_placement(state, domain_of(scene, ON, ()), ON) is None
     assert math.sin(2 * grasp_yaw(state, "a")) == pytest.approx(0.0, abs=1e-9)
 
 
@@ -90,7 +90,7 @@ def test_the_highest_is_taken_first() -> None:
         thing("d", position=(0.1, -0.2, 0.06)),
         thing("e", position=(0.1, -0.2, 0.02)),
     ).scene
-    placement = next_placement(ideal_state(scene), domain_of(scene, goal), goal)
+    placement = next_placement(ideal_state(scene), domain_of(scene, goal, ()), goal)
     assert placement is not None
     assert placement.move.item == "c"
 
@@ -98,7 +98,7 @@ def test_the_highest_is_taken_first() -> None:
 def test_unreachable_goals_are_reported() -> None:
     scene = world(thing("a"), thing("b", Kind.PYRAMID, (0.1, 0.0, 0.02))).scene
     with pytest.raises(UnsolvableError):
-        next_placement(ideal_state(scene), domain_of(scene, ON), ON)
+        next_placement(ideal_state(scene), domain_of(scene, ON, ()), ON)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ FAMILY: dict[str, Any] = {
             "horizon": 1,
             "objects": {"a": {"kinds": ["cube"], "sizes": ["small"]}, "b": {"kinds": ["cube"], "sizes": ["large"]}},
             "start": [["a"], ["b"]],
+            "insight": "none",
             "goal": ["on a b"],
             "slots": {"item": ["a"], "base": ["b"]},
             "distractors": 0,

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from string import Formatter
-from typing import Any
+from typing import Any, get_args
+from typing import Literal as Choice
 
 import yaml
 
@@ -21,7 +22,12 @@ from thinkbench.literals import Goal, Literal
 from thinkbench.predicates import check
 
 EVERYTHING_ELSE = "*"
-"""In a negative literal of a goal: every object that can be picked up and that no positive literal puts there."""
+"""In a negative literal of a goal: every object that can be picked up and that no positive literal puts there. In a rule:
+every object of the task that can be picked up."""
+
+Insight = Choice["clearing", "buffer", "order", "none"]
+"""What a plan needs beyond putting things straight where the goal wants them: other things put out of the way, a place
+where a thing waits before it goes where it belongs, or only the right order; see ``Template.insight``."""
 
 MIN_PARAPHRASES = 5
 MIN_HELD_OUT = 3
@@ -68,6 +74,9 @@ class Template:
         zones: Zones by name.
         start: Piles, each from the bottom upwards; a pile in a zone begins with the zone's name.
         goal: What must hold at the end; see `EVERYTHING_ELSE`.
+        rules: What must hold after every action, too.
+        insight: What the family claims that no plan can do without. ``clearing`` and ``buffer`` are proven for every
+            episode: moves of things straight to the supports that the goal wants for them do not reach it.
         slots: For each placeholder of the paraphrases, the objects, zones or colour variables that it lists.
         distractors: Loose objects that the goal does not mention.
         paraphrases: Instructions to choose from; they state the goal, never the steps.
@@ -81,6 +90,8 @@ class Template:
     zones: Mapping[str, ZoneRole]
     start: tuple[tuple[str, ...], ...]
     goal: Goal
+    rules: Goal
+    insight: Insight
     slots: Mapping[str, tuple[str, ...]]
     distractors: int
     paraphrases: tuple[str, ...]
@@ -112,6 +123,12 @@ def _problem(template: Template) -> str | None:
             return f"the goal {literal} says {EVERYTHING_ELSE!r}, which only a negative literal may"
         if strangers := set(literal.args) - known - {EVERYTHING_ELSE}:
             return f"the goal {literal} names {', '.join(sorted(strangers))}, which the template does not define"
+    for rule in template.rules:
+        check(rule)
+        if strangers := set(rule.args) - known - {EVERYTHING_ELSE}:
+            return f"the rule {rule} names {', '.join(sorted(strangers))}, which the template does not define"
+    if template.insight not in get_args(Insight):
+        return f"insight {template.insight!r}: choose one of {', '.join(get_args(Insight))}"
     for slot, names in template.slots.items():
         if strangers := set(names) - known - set(template.colour_variables):
             return f"slot {slot!r} lists {', '.join(sorted(strangers))}, which the template does not define"
@@ -154,12 +171,18 @@ def _parse(entry: Mapping[str, Any], data: Mapping[str, Any]) -> Template:
             for name, zone in entry.get("zones", {}).items()
         },
         start=_nested(entry["start"]),
-        goal=tuple(Literal.from_list(text.split()) for text in entry["goal"]),
+        goal=_literals(entry["goal"]),
+        rules=_literals(entry.get("rules", ())),
+        insight=entry["insight"],
         slots={name: tuple(names) for name, names in entry["slots"].items()},
         distractors=entry["distractors"],
         paraphrases=tuple(data["paraphrases"]),
         held_out=tuple(data["held_out"]),
     )
+
+
+def _literals(texts: Sequence[str]) -> Goal:
+    return tuple(Literal.from_list(text.split()) for text in texts)
 
 
 def _nested(piles: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
