@@ -16,7 +16,7 @@ from envs.tabletop.cameras import CAMERAS, CameraName
 from envs.tabletop.env import TabletopEnv
 from envs.tabletop.robot import Visuals
 from envs.tabletop.scene import SceneSpec, WorldState
-from envs.tabletop.world import CONTROL_HZ
+from envs.tabletop.world import CONTROL_HZ, TabletopWorld
 from harness.interfaces import EpisodeSpec, Observation
 from thinkbench.generator import generate
 from thinkbench.literals import Goal, Literal
@@ -50,6 +50,11 @@ class ThinkBenchTruth:
     def state(self) -> WorldState:
         """Ground truth of this moment."""
         return self._world.world.state()
+
+    @property
+    def world(self) -> TabletopWorld:
+        """The world itself: privileged agents read it and command nothing."""
+        return self._world.privileged()
 
 
 class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
