@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,8 +18,9 @@ from envs.tabletop.robot import Visuals
 from envs.tabletop.world import CONTROL_HZ, WORLD_VERSION
 from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, MeanCell, RateCell, Table, derive_seed
 from thinkbench.env import ThinkBenchEnv
-from thinkbench.generator import GENERATOR_VERSION, Wording, generate
-from thinkbench.specs import NAME, to_spec
+from thinkbench.generator import Wording, generate
+from thinkbench.specs import NAME, EpisodeRecord
+from thinkbench.suite import GENERATED, Suite, draw_suite, load_suite
 from thinkbench.templates import Template, load_templates
 
 ObservationKey = Literal["rgb_static", "rgb_gripper", "robot_obs"]
@@ -42,11 +42,13 @@ class ThinkBenchProtocol:
         step_factor: An episode has ``step_factor * horizon + step_slack`` actions.
         step_slack: See ``step_factor``.
         settle_seconds: Simulated seconds for which the goal must last.
+        suite: The episodes: the frozen ``thinkbench-v1``, a file made by ``harness generate``, or ``generated``, which
+            draws fresh ones that are rehearsed but not certified.
         families: Template families.
         horizons: Lengths of the shortest plans.
-        episodes_per_template: Episodes of each template.
-        suite_seed: What the episodes are drawn from.
-        wording: ``standard`` or ``held_out`` paraphrases; the scenes are the same.
+        episodes_per_template: At most so many episodes of each template; ``None`` for all that the suite has.
+        suite_seed: What ``generated`` episodes are drawn from; ``None`` for other suites.
+        wording: ``standard``, ``held_out`` or ``verbose`` instructions; the scenes are the same.
 
     Raises:
         ValueError: A value is impossible.
@@ -63,10 +65,11 @@ class ThinkBenchProtocol:
     step_factor: int
     step_slack: int
     settle_seconds: float
+    suite: str
     families: tuple[str, ...]
     horizons: tuple[int, ...]
-    episodes_per_template: int
-    suite_seed: int
+    episodes_per_template: int | None
+    suite_seed: int | None
     wording: Wording
 
     def __post_init__(self) -> None:
@@ -94,8 +97,22 @@ class ThinkBenchProtocol:
                 raise ValueError(f"protocol.{key}={list(values)}: choose each once, from {', '.join(map(str, known))}")
         least = {"image_size": 1, "step_factor": 1, "step_slack": 0, "settle_seconds": 0, "episodes_per_template": 1}
         for key, minimum in least.items():
-            if getattr(self, key) < minimum:
-                raise ValueError(f"protocol.{key}={getattr(self, key)}: must be at least {minimum}")
+            value = getattr(self, key)
+            if value is not None and value < minimum:
+                raise ValueError(f"protocol.{key}={value}: must be at least {minimum}")
+        self._check_suite()
+
+    def _check_suite(self) -> None:
+        if self.suite == GENERATED and None in (self.suite_seed, self.episodes_per_template):
+            raise ValueError(
+                "protocol.suite=generated draws fresh episodes: say which and how many, with protocol.suite_seed=1 "
+                "protocol.episodes_per_template=5"
+            )
+        if self.suite != GENERATED and self.suite_seed is not None:
+            raise ValueError(
+                f"protocol.suite_seed={self.suite_seed} has no effect on protocol.suite={self.suite}; add "
+                "protocol.suite=generated for fresh episodes"
+            )
 
 
 class ThinkBench(Benchmark):
@@ -113,17 +130,35 @@ class ThinkBench(Benchmark):
         return [t for t in load_templates().values() if t.family in wanted[0] and t.horizon in wanted[1]]
 
     @cached_property
-    def _suite(self) -> Sequence[EpisodeSpec]:
+    def suite(self) -> Suite:
+        """The suite that the protocol takes its episodes from.
+
+        Raises:
+            FileNotFoundError: There is no such suite.
+            ValueError: Its file is damaged.
+        """
         protocol = self.protocol
-        return [
-            to_spec(
-                generate(template, index, protocol.suite_seed, protocol.wording),
-                protocol.step_factor,
-                protocol.step_slack,
-            )
-            for index in range(protocol.episodes_per_template)
-            for template in self.templates
-        ]
+        if protocol.suite_seed is None or protocol.episodes_per_template is None:
+            return load_suite(protocol.suite)
+        return draw_suite(self.templates, protocol.episodes_per_template, protocol.suite_seed)
+
+    @cached_property
+    def _specs(self) -> Sequence[EpisodeSpec]:
+        names = {template.name for template in self.templates}
+        taken: Counter[str] = Counter()
+        specs = []
+        for record in self.suite.records:
+            template = record.meta["template"]
+            if template in names and taken[template] != self.protocol.episodes_per_template:
+                taken[template] += 1
+                specs.append(self._spec(record, self.suite.label))
+        return specs
+
+    def _spec(self, record: EpisodeRecord, suite: str) -> EpisodeSpec:
+        protocol = self.protocol
+        budget = protocol.step_factor * record.horizon + protocol.step_slack
+        spec = record.spec(budget, protocol.wording)
+        return replace(spec, meta={**spec.meta, "suite": suite})
 
     def episodes(self, limit: int | None = None) -> Sequence[EpisodeSpec]:
         """Episodes in an order whose every prefix is balanced: one of each template, then the next of each, ...
@@ -133,19 +168,18 @@ class ThinkBench(Benchmark):
         """
         if limit is not None and limit < 1:
             raise ValueError(f"limit={limit}: must be at least 1")
-        return self._suite[:limit]
+        return self._specs[:limit]
 
     def collection(self, count: int, seed: int, play: bool) -> Sequence[EpisodeSpec]:
-        """Episodes of another suite, templates taking turns; see `Benchmark.collection`."""
+        """Episodes of no suite that is evaluated, templates taking turns; see `Benchmark.collection`."""
         if play:
             return super().collection(count, seed, play)
-        protocol = self.protocol
         suite = 2**31 + derive_seed("thinkbench training", seed) % 2**31  # suites are numbered from 0
         specs = []
         for index in range(count):
             template = self.templates[index % len(self.templates)]
-            episode = generate(template, index // len(self.templates), suite, protocol.wording)
-            spec = to_spec(episode, protocol.step_factor, protocol.step_slack)
+            record = EpisodeRecord.of(generate(template, index // len(self.templates), suite))
+            spec = self._spec(record, f"training (seed {seed})")
             own = derive_seed("thinkbench training", seed, spec.episode_id) % 2**31
             specs.append(replace(spec, episode_id=f"train-s{seed}-{spec.episode_id}", seed=own))
         return specs
@@ -181,10 +215,9 @@ class ThinkBench(Benchmark):
         return float(CONTROL_HZ) if self.protocol.control == "delta" else None
 
     def fingerprint(self) -> Mapping[str, str]:
-        """Hash of all episodes, the versions of generator, world and physics engine, and the renderer."""
+        """Hash of the suite, the versions of world and physics engine, and the renderer."""
         return {
-            "suite": suite_hash(self._suite),
-            "generator": str(GENERATOR_VERSION),
+            "suite": self.suite.hash,
             "world": str(WORLD_VERSION),
             "pybullet": version("pybullet"),
             "renderer": resolved(self.protocol.renderer),
@@ -195,16 +228,18 @@ class ThinkBench(Benchmark):
         horizons = [h for h in sorted(self.protocol.horizons) if (frame["horizon"] == h).any()]
         columns = (*(f"h{horizon}" for horizon in horizons), "average", "progress")
         families = [family for family in sorted(self.protocol.families) if (frame["family"] == family).any()]
+        # From the frame, not from this installation's files: it says what was run.
+        suites = "".join(f", {suite}" for suite in frame["suite"].unique()) if "suite" in frame else ""
         by_horizon = Table(
             key="success_by_horizon",
-            title="Success by horizon",
+            title=f"Success by horizon{suites}",
             columns=columns,
             rows=(("success", _cells(frame, horizons)),),
             one_line=True,
         )
         by_family = Table(
             key="success_by_family",
-            title="Success by family",
+            title=f"Success by family{suites}",
             columns=columns,
             rows=tuple((family, _cells(frame[frame["family"] == family], horizons)) for family in families),
         )
@@ -226,9 +261,3 @@ def _rate(frame: pd.DataFrame) -> RateCell:
     ended = frame[frame["outcome"].isin(["success", "failure"])]
     errors = int((frame["outcome"] == "error").sum())
     return RateCell(int(ended["success"].sum()), len(ended), errors, ended["episode_id"].nunique())
-
-
-def suite_hash(specs: Sequence[EpisodeSpec]) -> str:
-    """SHA-256 of the episodes as canonical JSON, whatever their order."""
-    ordered = sorted((spec.to_dict() for spec in specs), key=lambda data: str(data["episode_id"]))
-    return hashlib.sha256(json.dumps(ordered, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
