@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from baselines.thinkbench_moves import ThinkBenchMover
 from thinkbench.env import ThinkBenchTruth
-from thinkbench.motion import Placement, next_placement
-from thinkbench.symbolic import Domain, UnsolvableError
+from thinkbench.motion import Placement, next_placement, placement_of
+from thinkbench.symbolic import TABLE, Domain, Move, UnsolvableError
+
+_SAME_PLACE = 0.01  # metres
 
 
 class ThinkBenchExpert(ThinkBenchMover):
@@ -23,8 +27,15 @@ class ThinkBenchExpert(ThinkBenchMover):
         domain: Domain,
         rng: np.random.Generator,  # noqa: ARG002
     ) -> Placement | None:
-        """The first move of a shortest plan from here."""
+        """The first move of a shortest plan from here.
+
+        Something that is to go where it is already lies badly there, for example on a rim, and is put aside first.
+        """
+        state = truth.state()
         try:
-            return next_placement(truth.state(), domain, truth.goal)
+            placement = next_placement(state, domain, truth.goal)
         except UnsolvableError:
             return None
+        if placement is None or math.dist(placement.start, placement.end) > _SAME_PLACE:
+            return placement
+        return placement_of(state, domain, truth.goal, Move(placement.move.item, TABLE))

@@ -11,6 +11,7 @@ import numpy as np
 from envs.tabletop import kinematics
 from envs.tabletop.actions import Primitive, delta_action, skill_action
 from envs.tabletop.motions import DELTA, Motions, ToolTarget
+from envs.tabletop.shapes import GRIPPER_OPENING
 from envs.tabletop.world import CONTROL_HZ, TabletopWorld
 from harness.interfaces import Action, Observation, TaskView
 from thinkbench.abstraction import domain_of
@@ -20,7 +21,6 @@ from thinkbench.symbolic import Domain
 
 _SKILL_SHAPE = (6,)
 _REST_STEPS = 2 * CONTROL_HZ  # control steps to wait for rest before the next move
-_WIDTH_STEP = 0.015  # metres by which the gripper's opening changes in one control step
 
 
 @dataclass
@@ -84,10 +84,9 @@ def _motion(world: TabletopWorld, placement: Placement | None) -> Iterator[ToolT
 def towards(world: TabletopWorld, target: ToolTarget) -> Action:
     """The delta action ``(7,)`` that brings the arm's commanded pose to a target, or as near as one step can.
 
-    The gripper only opens and closes. An opening between is kept by doing both in turn, and never fallen short of, so
-    that what was let go of is not touched again.
+    The gripper only opens and closes; an opening between is kept by doing both in turn.
     """
     position, orientation = world.tool_target
     turn = kinematics.euler(target.orientation @ orientation.T)
-    opens = target.width > 0 and world.robot.gripper_width() < target.width + _WIDTH_STEP
+    opens = target.width >= GRIPPER_OPENING or world.robot.gripper_width() < target.width
     return delta_action(target.position - position, turn, opens)

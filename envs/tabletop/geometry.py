@@ -19,6 +19,9 @@ FloatArray = npt.NDArray[np.float64]
 SNAP_RADIUS = 0.02
 """Metres by which a skill's start point may miss an object and still take it."""
 
+OPENING_MARGINS = (0.02, 0.014, 0.008, 0.005)
+"""Metres by which the gripper opens wider than an object; the widest that has room decides how it is taken."""
+
 _TIP_BELOW_TOOL = 0.0072  # metres by which the finger tips reach below the tool frame
 _GRASP_HEIGHT = 0.010  # least height of the tool above the object's lowest point
 _FINGER_HALF_BREADTH = 0.0105
@@ -36,6 +39,7 @@ class Grasp:
         centre: Where the tool goes ``(x, y)``.
         height: Height of the tool.
         yaw: Turn of the vertical gripper, radians; the same grasp exists at ``yaw + pi``.
+        width: The object's extent along the closing direction, metres.
         opening: How wide to open before going down.
         room: Distance from the fingers' places to the next obstacle, metres; negative where they overlap.
     """
@@ -44,6 +48,7 @@ class Grasp:
     centre: FloatArray
     height: float
     yaw: float
+    width: float
     opening: float
     room: float
 
@@ -75,11 +80,8 @@ def object_at(world: TabletopWorld, point: FloatArray) -> ObjectSpec | None:
     return max(within, key=lambda item: (item[1], item[2].name))[2]
 
 
-def plan_grasp(world: TabletopWorld, spec: ObjectSpec, margins: Sequence[float]) -> Grasp | None:
-    """The grasp of an object with the most room for the fingers; ``None`` if it is too wide as it lies.
-
-    The gripper opens wider than the object by the first of ``margins`` (metres) that has room.
-    """
+def plan_grasp(world: TabletopWorld, spec: ObjectSpec) -> Grasp | None:
+    """The grasp of an object with the most room for the fingers; ``None`` if it is too wide as it lies."""
     points = corners(world, spec)
     low, high = float(points[:, 2].min()), float(points[:, 2].max())
     height = low + max(_GRASP_HEIGHT, min((high - low) / 2, 0.025))
@@ -89,25 +91,24 @@ def plan_grasp(world: TabletopWorld, spec: ObjectSpec, margins: Sequence[float])
     grasps = [
         grasp
         for yaw in _closing_yaws(world, spec)
-        if (grasp := _grasp_along(spec.name, points[:, :2], height, yaw, margins=margins, obstacles=obstacles))
-        is not None
+        if (grasp := _grasp_along(spec.name, points[:, :2], height, yaw, obstacles)) is not None
     ]
     if not grasps:
         return None
     return max(grasps, key=lambda grasp: (round(min(grasp.room, 0.02), 3), -round(grasp.opening, 4), -abs(grasp.yaw)))
 
 
-def release_opening(
+def free_opening(
     world: TabletopWorld, spec: ObjectSpec, tool: FloatArray, yaw: float, *, width: float, margins: Sequence[float]
 ) -> float:
-    """How wide to open to let go of a held object without knocking over its neighbours, metres.
+    """How wide to open around an object without knocking over its neighbours, metres.
 
     Args:
         world: The world.
-        spec: The held object.
+        spec: The object between the fingers.
         tool: Tool position ``(3,)``.
         yaw: The vertical gripper's turn.
-        width: The gripper's present opening.
+        width: The opening at which the fingers touch the object.
         margins: By how much more to open, metres; the first that has room.
     """
     obstacles = _obstacles(world, spec, above=float(tool[2]) - _TIP_BELOW_TOOL + 0.002)
@@ -164,13 +165,7 @@ def _half_turn(angle: float) -> float:
 
 
 def _grasp_along(
-    name: str,
-    footprint: FloatArray,
-    height: float,
-    yaw: float,
-    *,
-    margins: Sequence[float],
-    obstacles: list[FloatArray],
+    name: str, footprint: FloatArray, height: float, yaw: float, obstacles: list[FloatArray]
 ) -> Grasp | None:
     closing = np.array([-math.sin(yaw), math.cos(yaw)])
     across = np.array([math.cos(yaw), math.sin(yaw)])
@@ -180,8 +175,8 @@ def _grasp_along(
         return None
     along = footprint @ across
     centre = closing * (spread.max() + spread.min()) / 2 + across * (along.max() + along.min()) / 2
-    opening, room = _widest_opening(centre, yaw, width, margins, obstacles)
-    return Grasp(name, centre, height, yaw, opening, room)
+    opening, room = _widest_opening(centre, yaw, width, OPENING_MARGINS, obstacles)
+    return Grasp(name, centre, height, yaw, width, opening, room)
 
 
 def _widest_opening(

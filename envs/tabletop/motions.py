@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from envs.tabletop import geometry, kinematics, shapes
 from envs.tabletop.actions import DELTA_POSITION, DELTA_ROTATION
 from envs.tabletop.geometry import Grasp
-from envs.tabletop.robot import HOME_JOINTS, HOME_POSITION
+from envs.tabletop.robot import FINGER_SPEED, HOME_JOINTS, HOME_POSITION
 from envs.tabletop.world import CONTROL_HZ, TabletopWorld
 
 FloatArray = npt.NDArray[np.float64]
@@ -34,6 +34,7 @@ _CLOSE_STEPS = 8
 _OPEN_STEPS = 4
 _YAW_CENTRE = 0.75  # middle of the wrist's range of yaw, relative to the arm's azimuth
 _HALF_WAY_YAW = 2.5  # radians from home beyond which the wrist turns back in two moves
+_WIDTH_PER_STEP = 2 * FINGER_SPEED / CONTROL_HZ  # metres by which the gripper's opening changes in a control step
 _PEAK = 1.5  # highest speed of a smooth motion over its mean speed
 
 
@@ -67,6 +68,7 @@ class Manner:
         acceleration: Metres per second squared at the ends of a smooth motion.
         turn_acceleration: Radians per second squared.
         opening_margins: By how much the gripper opens wider than what it takes, metres; the first that has room.
+        release_margins: By how much it opens to let go.
     """
 
     travel_speed: float
@@ -77,6 +79,7 @@ class Manner:
     acceleration: float
     turn_acceleration: float
     opening_margins: tuple[float, ...]
+    release_margins: tuple[float, ...]
 
 
 SKILL = Manner(
@@ -87,7 +90,8 @@ SKILL = Manner(
     turn_speed=2.5,
     acceleration=6.0,  # beyond it the wrist's motors saturate and the tool swerves
     turn_acceleration=20.0,
-    opening_margins=(0.02, 0.014, 0.008, 0.005),
+    opening_margins=geometry.OPENING_MARGINS,
+    release_margins=geometry.OPENING_MARGINS,
 )
 """As skill actions are carried out."""
 
@@ -99,9 +103,14 @@ DELTA = Manner(
     turn_speed=DELTA_ROTATION * CONTROL_HZ / _PEAK,
     acceleration=6.0,
     turn_acceleration=20.0,
-    opening_margins=(shapes.GRIPPER_OPENING, 0.02, 0.008, 0.005),
+    opening_margins=(shapes.GRIPPER_OPENING, _WIDTH_PER_STEP + 0.003),
+    release_margins=(shapes.GRIPPER_OPENING, _WIDTH_PER_STEP - 0.001),
 )
-"""Within what delta actions can command. The gripper opens all the way where there is room."""
+"""Within what delta actions can command.
+
+The gripper opens all the way where there is room. Where there is not, its commands alternate, and its opening stays
+within a step's change of what is wanted: it must not touch what it is about to take, nor what is beside what it let go.
+"""
 
 
 @dataclass(frozen=True)
@@ -129,11 +138,7 @@ class Motions:
         """
         world, speed = self.world, self.manner
         start, end = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
-        spec = geometry.object_at(world, start)
-        grasp = geometry.plan_grasp(world, spec, speed.opening_margins) if spec is not None else None
-        if grasp is None:
-            height = max(0.0, float(world.heights(start[None])[0])) + _PUSH_HEIGHT
-            grasp = Grasp("", start, height, 0.0, shapes.GRIPPER_OPENING, 0.0)
+        grasp = self._plan_grasp(start)
         yaw = _reachable_yaw(grasp.yaw, turn, grasp.centre, end)
         yield from self._go_above(grasp.centre, grasp.height, yaw, grasp.opening)
         yield from self._descend(grasp.height, grasp.opening, touching=None)
@@ -168,6 +173,17 @@ class Motions:
         yield from self._go_home()
 
     # -------------------------------------------------------------------------------------------- phases
+
+    def _plan_grasp(self, point: FloatArray) -> Grasp:
+        """How to take what is at a point; where nothing can be taken, the open gripper goes down to the surface."""
+        spec = geometry.object_at(self.world, point)
+        grasp = geometry.plan_grasp(self.world, spec) if spec is not None else None
+        if spec is None or grasp is None:
+            height = max(0.0, float(self.world.heights(point[None])[0])) + _PUSH_HEIGHT
+            return Grasp("", point, height, 0.0, 0.0, shapes.GRIPPER_OPENING, 0.0)
+        tool, margins = np.append(grasp.centre, grasp.height), self.manner.opening_margins
+        opening = geometry.free_opening(self.world, spec, tool, grasp.yaw, width=grasp.width, margins=margins)
+        return replace(grasp, opening=opening)
 
     def _go_above(self, point: FloatArray, height: float, yaw: float, width: float) -> Motion:
         """Travel at a safe height to above a point."""
@@ -224,7 +240,7 @@ class Motions:
         width = world.robot.gripper_width()
         here, orientation = world.tool_target
         yaw = math.atan2(orientation[1, 0], orientation[0, 0])
-        release = geometry.release_opening(world, spec, here, yaw, width=width, margins=speed.opening_margins)
+        release = geometry.free_opening(world, spec, here, yaw, width=width, margins=speed.release_margins)
         for _ in range(_OPEN_STEPS):
             yield ToolTarget(here, orientation, release)
         yield from self._raise_to(min(float(here[2]) + 0.06, shapes.REACH_HEIGHT + 0.02), release, speed.approach_speed)
