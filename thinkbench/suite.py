@@ -28,6 +28,8 @@ FROZEN = "thinkbench-v1"
 FROZEN_SEED = 0
 """What `FROZEN` was drawn from; other suites must be drawn from other seeds."""
 
+FROZEN_PER_TEMPLATE = 5
+
 FORMAT = 1
 SUFFIX = ".jsonl.gz"
 
