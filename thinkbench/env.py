@@ -61,8 +61,8 @@ class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
     """One stage per episode: reach the goal that the instruction states.
 
     Success is judged after settling: where the goal holds at the end of an action, the world goes on for
-    ``settle_seconds`` with the arm at rest, and the goal must still hold then. A tower that falls is no success. Where the
-    episode has rules, they must hold whenever nothing is held and its objects rest; breaking one ends the episode.
+    ``settle_seconds`` with the arm at rest, and the goal must still hold then. A tower that falls is no success. Where
+    the episode has rules, they must hold whenever nothing is held and its objects rest; breaking one ends the episode.
 
     ``info`` holds ``success``; ``progress``, the share of the certified plan's milestones reached so far (reached once
     is reached for good; 1 with success); and ``metrics``: how many milestones, the first that is missing, how often the
@@ -130,7 +130,8 @@ class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
             episode = EpisodeSpec.from_dict(episode)
         goal, rules = _literals(episode.meta["goal"]), _literals(episode.meta["rules"])
         plan = tuple(Move(item, destination) for item, destination in episode.meta["plan"])
-        observation, info = self._tabletop.reset(options={"scene": SceneSpec.from_dict(episode.meta["scene"])})
+        world = {"scene": SceneSpec.from_dict(episode.meta["scene"]), "conditions": episode.meta.get("conditions")}
+        observation, info = self._tabletop.reset(options=world)
         self._truth = ThinkBenchTruth(episode, goal, rules, plan, self._tabletop)
         self._milestones = MilestoneTracker(_literals(episode.meta["milestones"]))
         self._lost_goals = 0
