@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from envs.tabletop.scene import Kind, ObjectSpec, SceneSpec, WorldState, ZoneSpec
 from envs.tabletop.shapes import (
     FINGER_GAP,
@@ -15,7 +17,7 @@ from envs.tabletop.shapes import (
     inner_dimensions,
     is_container,
 )
-from thinkbench.geometry import world_points
+from thinkbench.geometry import Points, world_points
 from thinkbench.literals import Goal, Literal
 from thinkbench.predicates import CONTACT_TOLERANCE, ZONE_TOLERANCE, at_zone, bridges, fits_on, inside, on, on_table
 from thinkbench.symbolic import TABLE, Domain, Span, SymbolicState, span_name
@@ -60,7 +62,9 @@ def domain_of(scene: SceneSpec, goal: Goal, rules: Goal) -> Domain:
 
 def _spans(scene: SceneSpec, goal: Goal, movable: Sequence[ObjectSpec]) -> dict[str, Span]:
     """The places across posts that ``goal`` asks for."""
-    sites = {literal.args[0]: literal.args[1] for literal in goal if literal.positive and literal.predicate == "at_zone"}
+    sites = {
+        literal.args[0]: literal.args[1] for literal in goal if literal.positive and literal.predicate == "at_zone"
+    }
     centres = {zone.name: zone.centre for zone in scene.zones}
     spans = {}
     for literal in goal:
@@ -70,7 +74,9 @@ def _spans(scene: SceneSpec, goal: Goal, movable: Sequence[ObjectSpec]) -> dict[
                 raise ValueError(f"the goal {literal} needs at_zone literals that say where {one} and {other} stand")
             length = math.dist(centres[sites[one]], centres[sites[other]])
             long_enough = frozenset(
-                spec.name for spec in movable if spec.kind is Kind.PLANK and dimensions(spec.kind, spec.size)[0] >= length
+                spec.name
+                for spec in movable
+                if spec.kind is Kind.PLANK and dimensions(spec.kind, spec.size)[0] >= length
             )
             spans[span_name(one, other)] = Span((one, other), (sites[one], sites[other]), long_enough)
     return spans
@@ -86,7 +92,9 @@ def _barred(rule: Literal, scene: SceneSpec) -> list[tuple[str, str]]:
             return [(item, TABLE), *((item, spec.name) for spec in scene.objects)]
         case "on_smaller", False:
             mine = next(spec for spec in scene.objects if spec.name == item)
-            return [(item, spec.name) for spec in scene.objects if not is_container(spec.kind) and not fits_on(mine, spec)]
+            return [
+                (item, spec.name) for spec in scene.objects if not is_container(spec.kind) and not fits_on(mine, spec)
+            ]
         case "shares_zone", False:
             return []
     raise ValueError(
@@ -119,6 +127,12 @@ def zone_grid(zone: ZoneSpec, edge: float) -> tuple[int, int]:
     """Objects of footprint ``edge`` x ``edge`` metres that are put into a zone along x and y; at least one."""
     along_x, along_y = (2 * half for half in zone.half_extents)
     return _count(along_x, edge, SIDE_GAP, 0.0), _count(along_y, edge, FINGER_GAP, 0.0)
+
+
+def grid_points(lengths: tuple[float, float], counts: tuple[int, int]) -> Points:
+    """Centres of ``counts`` cells of a rectangle of some ``lengths`` around 0, ``(N, 2)`` metres."""
+    x, y = (length * ((np.arange(count) + 0.5) / count - 0.5) for length, count in zip(lengths, counts, strict=True))
+    return np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
 def _count(length: float, edge: float, between: float, ends: float) -> int:

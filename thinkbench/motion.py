@@ -12,12 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.tabletop.scene import Kind, WorldState
-from envs.tabletop.shapes import FINGER_GAP, MAX_GRASP_WIDTH, WORKSPACE_X, WORKSPACE_Y, dimensions, inner_dimensions
-from thinkbench.abstraction import SIDE_GAP, abstract, container_grid, zone_grid
+from envs.tabletop.shapes import (
+    FINGER_GAP,
+    MAX_GRASP_WIDTH,
+    SLOPED,
+    WORKSPACE_X,
+    WORKSPACE_Y,
+    dimensions,
+    inner_dimensions,
+)
+from thinkbench.abstraction import SIDE_GAP, abstract, container_grid, grid_points, zone_grid
 from thinkbench.geometry import (
     Points,
     distance_to_polygon,
     footprint,
+    obstacles,
     radius,
     rotation_matrix,
     spec_of,
@@ -60,7 +69,7 @@ _WRIST = _Body(0.095, (0.096, 0.123))
 _FINGER_OPENING = 0.02  # metres that the gripper opens wider than what it takes
 _FINGER_HALF_BREADTH = 0.0105
 _FINGER_THICKNESS = 0.02
-_FINGER_REACH = 0.005  # metres above an object's underside that the finger tips come down to
+_TIP_BELOW_GRASP = 0.0052  # metres that the finger tips reach below the point between the pads, less what may be grazed
 _ENOUGH_ROOM = 0.02  # metres beside the fingers beyond which the gripper's choice does not depend on room
 
 _GRID = 0.01  # metres between places that are tried
@@ -135,7 +144,7 @@ def placement_of(state: WorldState, domain: Domain, goal: Goal, move: Move) -> P
 
 
 def _release_yaw(state: WorldState, domain: Domain, move: Move, yaw: float) -> float:
-    """The gripper's yaw when it lets go of what it took hold of at ``yaw``: along two posts, or lined up with the table."""
+    """The gripper's yaw when it lets go of what it took at ``yaw``: along two posts, or lined up with the table."""
     if move.destination not in domain.spans:
         return round(yaw / (math.pi / 2)) * math.pi / 2
     start, end = (state.objects[post].position for post in domain.spans[move.destination].posts)
@@ -182,9 +191,9 @@ def _room_for_fingers(state: WorldState, name: str, yaw: float) -> float:
             for breadth in (-_FINGER_HALF_BREADTH, 0.0, _FINGER_HALF_BREADTH)
         ]
     )
-    low = float(points[:, 2].min()) + _FINGER_REACH
-    obstacles = [other for other in state.objects if other != name and world_points(state, other)[:, 2].max() > low]
-    return min((float(distance_to_polygon(footprint(state, other), places).min()) for other in obstacles), default=1.0)
+    low = _grasp_point(state, name) - _TIP_BELOW_GRASP
+    outlines = [outline for other in state.objects if other != name for outline in obstacles(state, other, low)]
+    return min((float(distance_to_polygon(outline, places).min()) for outline in outlines), default=1.0)
 
 
 # ------------------------------------------------------------------------------------------ destinations
@@ -225,7 +234,7 @@ def _container_points(state: WorldState, move: Move) -> Points:
     spec, item = spec_of(state, move.destination), spec_of(state, move.item)
     edge = max(dimensions(item.kind, item.size)[:2])
     room_x, room_y, _ = inner_dimensions(spec.kind, spec.size)
-    local = _slots((room_x, room_y), container_grid(spec, edge))
+    local = grid_points((room_x, room_y), container_grid(spec, edge))
     body = state.objects[move.destination]
     turned: Points = local @ rotation_matrix(body.orientation)[:2, :2].T + np.array(body.position[:2])
     return turned
@@ -236,14 +245,8 @@ def _zone_points(state: WorldState, move: Move) -> Points:
     zone, item = zone_of(state, move.destination), spec_of(state, move.item)
     edge = max(dimensions(item.kind, item.size)[:2])
     lengths = (2 * zone.half_extents[0], 2 * zone.half_extents[1])
-    points: Points = _slots(lengths, zone_grid(zone, edge)) + np.array(zone.centre)
+    points: Points = grid_points(lengths, zone_grid(zone, edge)) + np.array(zone.centre)
     return points
-
-
-def _slots(lengths: tuple[float, float], counts: tuple[int, int]) -> Points:
-    """Centres of ``counts`` cells on a rectangle around 0, ``(N, 2)``."""
-    x, y = (length * ((np.arange(count) + 0.5) / count - 0.5) for length, count in zip(lengths, counts, strict=True))
-    return np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
 def free_spot(state: WorldState, goal: Goal, item: str, yaw: float = 0.0) -> tuple[tuple[float, float], float]:
@@ -336,6 +339,9 @@ def _outside(points: Points, centre: tuple[float, float], half_extents: tuple[fl
 
 
 def _grasp_point(state: WorldState, name: str) -> float:
-    """Height of the point between the finger pads when they hold an object; flat things are held lower."""
+    """Height of the point between the finger pads when they hold an object: at half its height, within limits."""
     heights = world_points(state, name)[:, 2]
-    return float(heights.min()) + (GRASP_HEIGHT if np.ptp(heights) >= GRASP_HEIGHT else GRASP_HEIGHT / 2)
+    half = float(np.ptp(heights)) / 2
+    if spec_of(state, name).kind in SLOPED:
+        half /= 2
+    return float(heights.min()) + min(max(half, GRASP_HEIGHT / 2), GRASP_HEIGHT)

@@ -123,7 +123,8 @@ def on_bare_table(state: WorldState, item: str) -> bool:
 def shares_zone(state: WorldState, item: str) -> bool:
     """``item`` and another object are `at_zone` of the same zone."""
     return any(
-        at_zone(state, item, zone.name) and any(at_zone(state, other, zone.name) for other in state.objects if other != item)
+        at_zone(state, item, zone.name)
+        and any(at_zone(state, other, zone.name) for other in state.objects if other != item)
         for zone in state.scene.zones
     )
 

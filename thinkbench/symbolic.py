@@ -1,9 +1,9 @@
 """The abstract domain: who rests on what, which moves are legal, and exact shortest plans.
 
 One move is one skill action: pick up an object that nothing rests on and put it down somewhere else. The table has room
-for everything, unless a rule forbids it; zones and containers have a capacity; an object with a flat top holds one other
-object; something long may lie across two posts that stand on their sites; what lies in a closed container stays there,
-because the fingers do not fit in. Pushes are not modelled: they serve to repair, and no plan relies on them.
+for everything, unless a rule forbids it; zones and containers have a capacity; an object with a flat top holds one
+other object; something long may lie across two posts that stand on their sites; what lies in a closed container stays
+there, because the fingers do not fit in. Pushes are not modelled: they serve to repair, and no plan relies on them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from thinkbench.literals import Goal, Literal
 TABLE = "table"
 
 SymbolicState = tuple[str, ...]
-"""What each object of ``Domain.movable`` rests on, in that order: ``table``, an object, a container, a zone or a span."""
+"""What each object of ``Domain.movable`` rests on, in that order: ``table``, an object, container, zone or span."""
 
 
 class UnsolvableError(ValueError):
@@ -266,8 +266,8 @@ def useful_places(domain: Domain, wanted: Mapping[str, str]) -> dict[str, tuple[
 
     An object that may stand on the table needs to go nowhere else but to the support that the goal wants for it and to
     the sites on which it is a post. No shorter plan is lost by that: in any plan, a move of it to some other place can
-    be replaced by one to the table, which has room for everything and, unlike the other place, blocks nothing. An object
-    that is barred from the table may have to go anywhere.
+    be replaced by one to the table, which has room for everything and, unlike the other place, blocks nothing. An
+    object that is barred from the table may have to go anywhere.
     """
     sites: dict[str, list[str]] = {}
     for span in domain.spans.values():
@@ -382,7 +382,8 @@ def _rings(domain: Domain, support: Mapping[str, str], wanted: Mapping[str, str]
     for item in movers:
         if item in wanted and support[item] != wanted[item] and wanted[item] not in domain.index:
             blockers = _occupants(domain, support, wanted[item]) if wanted[item] not in domain.spans else []
-            follows |= {item: blocker for blocker in blockers}
+            if blockers:
+                follows[item] = blockers[0]
     rings = 0
     while follows:
         item = min(follows)
