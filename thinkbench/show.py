@@ -16,8 +16,10 @@ from thinkbench.env import ThinkBenchEnv
 from thinkbench.specs import EpisodeRecord
 from thinkbench.suite import Certificate
 
-_PIXELS = 320
-_COLUMNS = 4
+_PIXELS = 448
+_ROWS = slice(round(0.2 * _PIXELS), round(0.9 * _PIXELS))  # of the picture: the table's used part and the gripper
+_COLUMNS = slice(round(0.1 * _PIXELS), round(0.9 * _PIXELS))
+_PER_ROW = 4
 _INCHES = 3.0  # width of one picture
 _CHARACTERS = 30  # of instruction text per picture in a row
 
@@ -58,6 +60,7 @@ def replay(record: EpisodeRecord, certificate: Certificate, env: ThinkBenchEnv) 
         item = info["picked"]
         place = "" if item is None else abstract(truth.state(), domain)[domain.index[item]]
         caption = f"{number}. {_words(item)} → {_words(place)}" if item else f"{number}. nothing"
+        caption += " (goal)" * success
         frames.append(Frame(_cropped(observation["rgb_static"]), caption))
     if not success:
         raise ValueError(f"{record.episode_id}: the certified execution does not end in success here")
@@ -66,7 +69,7 @@ def replay(record: EpisodeRecord, certificate: Certificate, env: ThinkBenchEnv) 
 
 def draw_strip(record: EpisodeRecord, frames: Sequence[Frame], path: Path) -> None:
     """Write the pictures in rows below the instruction."""
-    columns = min(_COLUMNS, len(frames))
+    columns = min(_PER_ROW, len(frames))
     rows = -(-len(frames) // columns)
     instruction = textwrap.fill(record.instructions["standard"], _CHARACTERS * columns)
     header = 0.5 + 0.22 * (1 + instruction.count("\n"))  # inches
@@ -83,8 +86,7 @@ def draw_strip(record: EpisodeRecord, frames: Sequence[Frame], path: Path) -> No
 
 
 def _cropped(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Without the strips above and below the table."""
-    return picture[_PIXELS // 8 : -_PIXELS // 8]
+    return picture[_ROWS, _COLUMNS]
 
 
 def _words(name: str) -> str:
