@@ -47,12 +47,8 @@ def certify(record: EpisodeRecord, env: ThinkBenchEnv) -> Certificate:
     Raises:
         NotCertifiableError: One of that is not so.
     """
-    meta = record.meta
-    goal, rules = _literals(meta["goal"]), _literals(meta["rules"])
-    scene = SceneSpec.from_dict(meta["scene"])
-    domain = domain_of(scene, goal, rules)
-    start = abstract(ideal_state(scene), domain)
-    recorded = tuple(Move(item, destination) for item, destination in meta["plan"])
+    domain, start, goal = symbolic_problem(record)
+    recorded = tuple(Move(item, destination) for item, destination in record.meta["plan"])
     own = shortest_plan(domain, start, goal)
     problem = pddl.planning_problem(domain, start, goal)
     solution = pddl.solve(problem)
@@ -63,9 +59,9 @@ def certify(record: EpisodeRecord, env: ThinkBenchEnv) -> Certificate:
             raise NotCertifiableError(f"the {name} plan has {len(plan)} moves instead of {record.horizon}")
         if not _reaches(domain, start, goal, plan):
             raise NotCertifiableError(f"the {name} plan is not legal, or does not reach the goal")
-    if milestones_of(domain, start, goal, recorded) != _literals(meta["milestones"]):
+    if milestones_of(domain, start, goal, recorded) != _literals(record.meta["milestones"]):
         raise NotCertifiableError("the milestones are not those of the recorded plan")
-    proof = insight.prove(domain, start, goal, meta["insight"])
+    proof = insight.prove(domain, start, goal, record.meta["insight"])
     if not insight.holds_claim(proof):
         raise NotCertifiableError(f"the template claims that a plan needs {proof.claim}, but it does not")
     execution = execute(env, record.spec(record.horizon))
@@ -80,6 +76,13 @@ def certify(record: EpisodeRecord, env: ThinkBenchEnv) -> Certificate:
         actions=execution.actions,
         digest=execution.digest,
     )
+
+
+def symbolic_problem(record: EpisodeRecord) -> tuple[Domain, SymbolicState, Goal]:
+    """The abstract domain of an episode, the state it starts in, and its goal."""
+    scene, goal = SceneSpec.from_dict(record.meta["scene"]), _literals(record.meta["goal"])
+    domain = domain_of(scene, goal, _literals(record.meta["rules"]))
+    return domain, abstract(ideal_state(scene), domain), goal
 
 
 def differences(record: EpisodeRecord, recorded: Certificate, env: ThinkBenchEnv) -> tuple[str, ...]:

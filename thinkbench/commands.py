@@ -89,11 +89,15 @@ def add_show(verbs: Any) -> None:
         "show",
         _show,
         "episodes in pictures: start, certified plan, goal, instruction",
-        "Examples:\n  harness show thinkbench tower-h5-000 -o tower.png\n  harness show thinkbench --gallery gallery\n",
+        "Examples:\n"
+        "  harness show thinkbench tower-h5-000 -o tower.png\n"
+        "  harness show thinkbench tower-h5-000 --pddl > tower.pddl\n"
+        "  harness show thinkbench --gallery gallery\n",
     )
     parser.add_argument("benchmark", choices=[NAME], help="which benchmark's episodes")
     parser.add_argument("episode", nargs="?", metavar="EPISODE", help="id of one episode, for example tower-h5-000")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="picture to write (default: EPISODE.png)")
+    parser.add_argument("--pddl", action="store_true", help="print its PDDL domain and problem instead")
     parser.add_argument("--gallery", type=Path, metavar="DIR", help="write DIR/index.html with one of each template")
     parser.add_argument("--suite", default=FROZEN, help=f"{FROZEN} (default), or a file made by `harness generate`")
 
@@ -262,6 +266,12 @@ def _show(arguments: argparse.Namespace) -> int:
     if not found:
         some = ", ".join(record.episode_id for record in suite.records[:3])
         raise ValueError(f"{suite.label} has no episode {arguments.episode!r}; it has {some}, ...")
+    if arguments.pddl:
+        _require_planner()
+        from thinkbench import certificates, pddl
+
+        print(pddl.pddl_text(pddl.planning_problem(*certificates.symbolic_problem(found[0]))), end="")
+        return 0
     output = arguments.output or Path(f"{arguments.episode}.png")
     show.draw_strip(found[0], show.replay(found[0], suite.certificates[arguments.episode], show.make_env()), output)
     print(output)
