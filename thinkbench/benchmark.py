@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,8 +21,10 @@ from envs.tabletop.world import CONTROL_HZ, WORLD_VERSION
 from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, MeanCell, RateCell, Table, derive_seed
 from thinkbench.env import ThinkBenchEnv
 from thinkbench.generator import Wording, generate
+from thinkbench.shift_draws import draws_path, key, load_draws, rehearsed
+from thinkbench.shifts import LEVELS, RECERTIFIED, SHIFT_VERSION, Shift, shifted
 from thinkbench.specs import NAME, EpisodeRecord
-from thinkbench.suite import GENERATED, Suite, draw_suite, load_suite
+from thinkbench.suite import GENERATED, Suite, draw_suite, load_suite, suite_path
 from thinkbench.templates import Template, load_templates
 
 ObservationKey = Literal["rgb_static", "rgb_gripper", "robot_obs"]
@@ -49,6 +53,8 @@ class ThinkBenchProtocol:
         episodes_per_template: At most so many episodes of each template; ``None`` for all that the suite has.
         suite_seed: What ``generated`` episodes are drawn from; ``None`` for other suites.
         wording: ``standard``, ``held_out`` or ``verbose`` instructions; the scenes are the same.
+        shift: ``none``, or what the same episodes are put under; see `thinkbench.shifts`.
+        shift_level: How far: 1, 2 or 3; 0 without a shift.
 
     Raises:
         ValueError: A value is impossible.
@@ -71,6 +77,8 @@ class ThinkBenchProtocol:
     episodes_per_template: int | None
     suite_seed: int | None
     wording: Wording
+    shift: Shift
+    shift_level: int
 
     def __post_init__(self) -> None:
         choices: dict[str, tuple[str, ...]] = {
@@ -79,28 +87,30 @@ class ThinkBenchProtocol:
             "visuals": get_args(Visuals),
             "renderer": get_args(Renderer),
             "wording": get_args(Wording),
+            "shift": get_args(Shift),
         }
-        for key, allowed in choices.items():
-            if getattr(self, key) not in allowed:
-                raise ValueError(f"protocol.{key}={getattr(self, key)!r}: choose one of {', '.join(allowed)}")
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"protocol.{name}={getattr(self, name)!r}: choose one of {', '.join(allowed)}")
         templates = load_templates().values()
         members: dict[str, Sequence[object]] = {
             "observations": get_args(ObservationKey),
             "families": sorted({template.family for template in templates}),
             "horizons": sorted({template.horizon for template in templates}),
         }
-        for key, known in members.items():
-            values = tuple(getattr(self, key))
-            object.__setattr__(self, key, values)
+        for name, known in members.items():
+            values = tuple(getattr(self, name))
+            object.__setattr__(self, name, values)
             wrong = [value for value in values if value not in known]
             if wrong or not values or len(set(values)) < len(values):
-                raise ValueError(f"protocol.{key}={list(values)}: choose each once, from {', '.join(map(str, known))}")
+                raise ValueError(f"protocol.{name}={list(values)}: choose each once, from {', '.join(map(str, known))}")
         least = {"image_size": 1, "step_factor": 1, "step_slack": 0, "settle_seconds": 0, "episodes_per_template": 1}
-        for key, minimum in least.items():
-            value = getattr(self, key)
+        for name, minimum in least.items():
+            value = getattr(self, name)
             if value is not None and value < minimum:
-                raise ValueError(f"protocol.{key}={value}: must be at least {minimum}")
+                raise ValueError(f"protocol.{name}={value}: must be at least {minimum}")
         self._check_suite()
+        self._check_shift()
 
     def _check_suite(self) -> None:
         if self.suite == GENERATED and None in (self.suite_seed, self.episodes_per_template):
@@ -113,6 +123,16 @@ class ThinkBenchProtocol:
                 f"protocol.suite_seed={self.suite_seed} has no effect on protocol.suite={self.suite}; add "
                 "protocol.suite=generated for fresh episodes"
             )
+
+    def _check_shift(self) -> None:
+        levels = (0,) if self.shift == "none" else LEVELS
+        if self.shift_level not in levels:
+            raise ValueError(
+                f"protocol.shift_level={self.shift_level}: choose {' or '.join(map(str, levels))} for "
+                f"protocol.shift={self.shift}"
+            )
+        if self.shift == "unseen-words" and self.wording != "standard":
+            raise ValueError(f"protocol.wording={self.wording} has no effect on protocol.shift=unseen-words")
 
 
 class ThinkBench(Benchmark):
@@ -151,8 +171,31 @@ class ThinkBench(Benchmark):
             template = record.meta["template"]
             if template in names and taken[template] != self.protocol.episodes_per_template:
                 taken[template] += 1
-                specs.append(self._spec(record, self.suite.label))
+                specs.append(self._spec(self._shifted(record), self.suite.label))
         return specs
+
+    @cached_property
+    def _draws(self) -> Mapping[str, int] | None:
+        """Draws of the protocol's shift that are not 0, by episode; ``None`` where nobody certified it."""
+        protocol = self.protocol
+        if protocol.suite == GENERATED:
+            return None
+        path = draws_path(suite_path(protocol.suite))
+        return load_draws(self.suite, path)[key(protocol.shift, protocol.shift_level)] if path.is_file() else None
+
+    def _shifted(self, record: EpisodeRecord) -> EpisodeRecord:
+        shift, level = self.protocol.shift, self.protocol.shift_level
+        if shift not in RECERTIFIED:
+            return shifted(record, shift, level)
+        if self._draws is None:
+            return rehearsed(record, shift, level)[1]
+        return shifted(record, shift, level, self._draws.get(record.episode_id, 0))
+
+    def deviations(self) -> Sequence[str]:
+        """A shift that alters what can be solved needs to be certified."""
+        if self.protocol.shift in RECERTIFIED and self._draws is None:
+            return (f"nobody has shown that the expert solves these episodes under {self.protocol.shift}",)
+        return ()
 
     def _spec(self, record: EpisodeRecord, suite: str) -> EpisodeSpec:
         protocol = self.protocol
@@ -174,6 +217,10 @@ class ThinkBench(Benchmark):
         """Episodes of no suite that is evaluated, templates taking turns; see `Benchmark.collection`."""
         if play:
             return super().collection(count, seed, play)
+        if self.protocol.shift != "none":
+            raise ValueError(
+                f"protocol.shift={self.protocol.shift} is for evaluation; collect from protocol=thinkbench"
+            )
         suite = 2**31 + derive_seed("thinkbench training", seed) % 2**31  # suites are numbered from 0
         specs = []
         for index in range(count):
@@ -221,7 +268,14 @@ class ThinkBench(Benchmark):
             "world": str(WORLD_VERSION),
             "pybullet": version("pybullet"),
             "renderer": resolved(self.protocol.renderer),
+            **self._shift_fingerprint(),
         }
+
+    def _shift_fingerprint(self) -> dict[str, str]:
+        if self.protocol.shift == "none":
+            return {}
+        drawn = json.dumps(self._draws, sort_keys=True) if self.protocol.shift in RECERTIFIED else ""
+        return {"shift": f"{SHIFT_VERSION} {hashlib.sha256(drawn.encode()).hexdigest()[:16]}"}
 
     def summarise(self, frame: pd.DataFrame) -> Sequence[Table]:
         """Success by horizon with its average and progress, and the same by family."""

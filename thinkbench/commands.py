@@ -5,18 +5,16 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib.util
-import multiprocessing
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from thinkbench.env import ThinkBenchEnv
+from thinkbench.jobs import parallel, process_env, watched
+from thinkbench.shift_draws import certified_draw, draws_path, key, load_draws, write_draws
+from thinkbench.shifts import LEVELS, RECERTIFIED, Shift
 from thinkbench.specs import NAME, EpisodeRecord
 from thinkbench.suite import (
     FROZEN,
@@ -27,6 +25,7 @@ from thinkbench.suite import (
     Suite,
     load_suite,
     shipped_path,
+    suite_path,
     write_suite,
 )
 from thinkbench.templates import Template, load_templates
@@ -35,10 +34,6 @@ DIFFERENT = 1
 """Exit status of ``harness certify`` where something differs."""
 
 _BAD_ARGUMENTS = 2
-_PLAIN_SECONDS = 15.0
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
 
 
 # --------------------------------------------------------------------------------------------- arguments
@@ -102,6 +97,26 @@ def add_show(verbs: Any) -> None:
     parser.add_argument("--suite", default=FROZEN, help=f"{FROZEN} (default), or a file made by `harness generate`")
 
 
+def add_shift(verbs: Any) -> None:
+    """Add ``harness shift``."""
+    parser = _verb(
+        verbs,
+        "shift",
+        _shift,
+        "find or check the draws under which a suite's shifted episodes are solved",
+        "Writes SUITE's draws beside it: for each shift that alters what can be solved, at each level, the first draw\n"
+        "of every episode after which the expert still succeeds. --check finds them again and says what differs.\n\n"
+        "Examples:\n"
+        f"  harness shift {FROZEN} --workers 2\n"
+        f"  harness shift {FROZEN} --check --sample 5 --seed 20260101\n",
+    )
+    parser.add_argument("suite", metavar="SUITE", help=f"{FROZEN}, or a file made by `harness generate`")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 if anything differs")
+    parser.add_argument("--sample", type=int, metavar="N", help="with --check: only N episodes, drawn by --seed")
+    parser.add_argument("--seed", type=int, default=0, help="which sample (default: 0)")
+    _add_workers(parser)
+
+
 def _verb(
     verbs: Any, name: str, execute: Callable[[argparse.Namespace], int], summary: str, epilog: str
 ) -> argparse.ArgumentParser:
@@ -145,7 +160,7 @@ def _certify(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     jobs = [(record, suite.certificates[record.episode_id]) for record in records]
     different = 0
-    for name, found in _watched(_parallel(_differences, jobs, arguments.workers), len(jobs), "certify"):
+    for name, found in watched(parallel(_differences, jobs, arguments.workers), len(jobs), "certify"):
         different += bool(found)
         for line in found:
             print(f"{name}: {line}", flush=True)
@@ -166,7 +181,39 @@ def _differences(job: tuple[EpisodeRecord, Certificate]) -> tuple[str, tuple[str
     from thinkbench.certificates import differences
 
     record, certificate = job
-    return record.episode_id, differences(record, certificate, _env())
+    return record.episode_id, differences(record, certificate, process_env())
+
+
+# ------------------------------------------------------------------------------------------------- shift
+
+
+def _shift(arguments: argparse.Namespace) -> int:
+    if arguments.sample is not None and not arguments.check:
+        raise ValueError("--sample needs --check: draws are found for all episodes of a suite")
+    suite = load_suite(arguments.suite)
+    path = draws_path(suite_path(arguments.suite))
+    recorded = load_draws(suite, path) if arguments.check else {}
+    records = _sample(suite.records, arguments.sample, arguments.seed)
+    jobs = [(record, shift, level) for shift in RECERTIFIED for level in LEVELS for record in records]
+    draws: dict[str, dict[str, int]] = {key(shift, level): {} for shift in RECERTIFIED for level in LEVELS}
+    different = 0
+    for name, episode, draw in watched(parallel(_draw, jobs, arguments.workers), len(jobs), "shift"):
+        draws[name][episode] = draw
+        if arguments.check and draw != (before := recorded[name].get(episode, 0)):
+            different += 1
+            print(f"{episode} under {name}: recorded draw {before}, now {draw}", flush=True)
+    if arguments.check:
+        print(f"{len(jobs) - different} of {len(jobs)} draws of {suite.label} are the same")
+        return DIFFERENT if different else 0
+    write_draws(suite, draws, path)
+    later = sum(draw > 0 for found in draws.values() for draw in found.values())
+    print(f"{path}: {len(jobs)} draws for {suite.label}; {later} of them are not the first")
+    return 0
+
+
+def _draw(job: tuple[EpisodeRecord, Shift, int]) -> tuple[str, str, int]:
+    record, shift, level = job
+    return key(shift, level), record.episode_id, certified_draw(record, shift, level, process_env())
 
 
 # ---------------------------------------------------------------------------------------------- generate
@@ -183,7 +230,7 @@ def _generate(arguments: argparse.Namespace) -> int:
         templates, count, seed, output = _settings(arguments.settings)
     began = time.monotonic()
     jobs = [(templates[i % len(templates)].name, i // len(templates), seed) for i in range(count)]
-    made = dict(_watched(_parallel(_certified, jobs, arguments.workers), count, "generate"))
+    made = dict(watched(parallel(_certified, jobs, arguments.workers), count, "generate"))
     from thinkbench.certificates import surroundings
 
     pairs = [made[job] for job in jobs]
@@ -243,7 +290,7 @@ def _certified(job: tuple[str, int, int]) -> tuple[tuple[str, int, int], tuple[E
     from thinkbench.certificates import certified_episode
 
     name, index, seed = job
-    return job, certified_episode(load_templates()[name], index, seed, _env())
+    return job, certified_episode(load_templates()[name], index, seed, process_env())
 
 
 # -------------------------------------------------------------------------------------------------- show
@@ -258,8 +305,8 @@ def _show(arguments: argparse.Namespace) -> int:
     if arguments.gallery is not None:
         chosen = list({record.meta["template"]: record for record in reversed(suite.records)}.values())
         chosen.sort(key=lambda record: (record.meta["family"], record.horizon))
-        env = show.make_env()
-        cards = _watched((gallery.card(record, suite, env) for record in chosen), len(chosen), "gallery")
+        env = show.makeprocess_env()
+        cards = watched((gallery.card(record, suite, env) for record in chosen), len(chosen), "gallery")
         print(gallery.write(suite, list(cards), arguments.gallery))
         return 0
     found = [record for record in suite.records if record.episode_id == arguments.episode]
@@ -273,12 +320,11 @@ def _show(arguments: argparse.Namespace) -> int:
         print(pddl.pddl_text(pddl.planning_problem(*certificates.symbolic_problem(found[0]))), end="")
         return 0
     output = arguments.output or Path(f"{arguments.episode}.png")
-    show.draw_strip(found[0], show.replay(found[0], suite.certificates[arguments.episode], show.make_env()), output)
+    show.draw_strip(
+        found[0], show.replay(found[0], suite.certificates[arguments.episode], show.makeprocess_env()), output
+    )
     print(output)
     return 0
-
-
-# ---------------------------------------------------------------------------------------------- machinery
 
 
 def _require_planner() -> None:
@@ -287,36 +333,3 @@ def _require_planner() -> None:
         raise ValueError(
             f"{' and '.join(missing)} not installed; certificates need: pip install 'thinkjepa-harness[certify]'"
         )
-
-
-@functools.cache
-def _env() -> ThinkBenchEnv:
-    """The environment of this process."""
-    return ThinkBenchEnv(observation_keys=())
-
-
-def _parallel(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
-    """Results as they come, in processes of their own where there are several."""
-    if workers < 1:
-        raise ValueError(f"--workers {workers}: must be at least 1")
-    if workers == 1:
-        yield from map(work, jobs)
-        return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap_unordered(work, jobs)
-
-
-def _watched(results: Iterable[Result], total: int, title: str) -> Iterator[Result]:
-    """Show on stderr how far it is: a bar on a terminal, a line every few seconds elsewhere."""
-    console = Console(stderr=True)
-    if console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console) as bar:
-            yield from bar.track(results, total=total, description=title)
-        return
-    last = time.monotonic()
-    for done, result in enumerate(results, 1):
-        yield result
-        if done == total or time.monotonic() - last >= _PLAIN_SECONDS:
-            last = time.monotonic()
-            print(f"{title}: {done}/{total}", file=sys.stderr, flush=True)

@@ -138,13 +138,7 @@ def load_suite(name: str) -> Suite:
         FileNotFoundError: There is neither.
         ValueError: The file is damaged; the message says where.
     """
-    shipped = shipped_path(name)
-    source = shipped if shipped.is_file() else Path(name)
-    if not source.is_file():
-        raise FileNotFoundError(
-            f"protocol.suite={name}: there is no such suite and no such file; choose {FROZEN}, {GENERATED}, or a file "
-            "made by `harness generate thinkbench`"
-        )
+    source = suite_path(name)
     try:
         lines = gzip.decompress(source.read_bytes()).decode().splitlines()
         header, *entries = [json.loads(line) for line in lines]
@@ -184,6 +178,22 @@ def write_suite(suite: Suite, path: Path) -> None:
     ]
     text = "".join(f"{_canonical(line)}\n" for line in (header, *entries))
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+def suite_path(name: str) -> Path:
+    """The file of a suite that ships with the package, or ``name`` itself as a path.
+
+    Raises:
+        FileNotFoundError: There is neither.
+    """
+    shipped = shipped_path(name)
+    source = shipped if shipped.is_file() else Path(name)
+    if not source.is_file():
+        raise FileNotFoundError(
+            f"protocol.suite={name}: there is no such suite and no such file; choose {FROZEN}, {GENERATED}, or a file "
+            "made by `harness generate thinkbench`"
+        )
+    return source
 
 
 def shipped_path(name: str) -> Path:
