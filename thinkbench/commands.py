@@ -305,7 +305,7 @@ def _show(arguments: argparse.Namespace) -> int:
     if arguments.gallery is not None:
         chosen = list({record.meta["template"]: record for record in reversed(suite.records)}.values())
         chosen.sort(key=lambda record: (record.meta["family"], record.horizon))
-        env = show.makeprocess_env()
+        env = show.make_env()
         cards = watched((gallery.card(record, suite, env) for record in chosen), len(chosen), "gallery")
         print(gallery.write(suite, list(cards), arguments.gallery))
         return 0
@@ -321,7 +321,7 @@ def _show(arguments: argparse.Namespace) -> int:
         return 0
     output = arguments.output or Path(f"{arguments.episode}.png")
     show.draw_strip(
-        found[0], show.replay(found[0], suite.certificates[arguments.episode], show.makeprocess_env()), output
+        found[0], show.replay(found[0], suite.certificates[arguments.episode], show.make_env()), output
     )
     print(output)
     return 0
