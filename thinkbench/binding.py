@@ -13,7 +13,7 @@ from envs.tabletop.scene import Colour, Kind, ObjectSpec, Size
 from envs.tabletop.shapes import dimensions, is_container
 from thinkbench.abstraction import may_rest
 from thinkbench.language import ORDINALS, AmbiguousError, describe
-from thinkbench.templates import ARRANGEMENT, Role, Template
+from thinkbench.templates import Role, Template
 
 _DISTRACTOR_SIZES = (Size.SMALL, Size.MEDIUM)
 
@@ -33,7 +33,7 @@ class Cast:
         objects: One object per role, and ``x1``, ``x2``, ... for the distractors; at the origin.
         colours: Colour of each colour variable.
         names: What each role and zone is called in the scene.
-        phrases: What each role, zone and colour variable that the instruction may mention is called.
+        phrases: What zones, colour variables and roles are called, but for roles of a shared colour that no slot lists.
     """
 
     objects: Mapping[str, ObjectSpec]
@@ -125,6 +125,7 @@ def _zone_names(template: Template, colours: Mapping[str, Colour]) -> dict[str, 
 
 
 def _phrases(template: Template, objects: Mapping[str, ObjectSpec], colours: Mapping[str, Colour]) -> dict[str, str]:
+    """What zones, colour variables and roles are called; roles that are told by a shared colour need not be unique."""
     phrases = {variable: str(colour) for variable, colour in colours.items()}
     shared = Counter(role.colour for role in template.zones.values())
     for zone, role in template.zones.items():
@@ -132,14 +133,8 @@ def _phrases(template: Template, objects: Mapping[str, ObjectSpec], colours: Map
         ordinal = f"{ORDINALS[alike.index(zone)]} " if shared[role.colour] > 1 else ""
         phrases[zone] = f"the {ordinal}{colours[role.colour]} zone"
     mentioned = {name for names in template.slots.values() for name in names if name in objects}
-    if ARRANGEMENT in {name for names in template.slots.values() for name in names}:
-        mentioned |= set(template.objects) if template.drawn else _arranged(template)
+    named = [role for role, look in template.objects.items() if look.colour is None or role in mentioned]
     try:
-        return phrases | {role: describe(objects[role], list(objects.values())) for role in sorted(mentioned)}
+        return phrases | {role: describe(objects[role], list(objects.values())) for role in named}
     except AmbiguousError as error:
         raise RejectedError(str(error)) from error
-
-
-def _arranged(template: Template) -> set[str]:
-    """Objects that a description of the goal's piles mentions."""
-    return {arg for literal in template.goal if literal.positive for arg in literal.args if arg in template.objects}

@@ -28,7 +28,9 @@ from thinkbench.geometry import (
     footprint,
     obstacles,
     radius,
+    rectangle,
     rotation_matrix,
+    separation,
     spec_of,
     world_points,
 )
@@ -181,19 +183,13 @@ def _room_for_fingers(state: WorldState, name: str, yaw: float) -> float:
     closing, across = np.array([-math.sin(yaw), math.cos(yaw)]), np.array([math.cos(yaw), math.sin(yaw)])
     points = world_points(state, name)
     spread = points[:, :2] @ closing
-    inner = float(np.ptp(spread) + _FINGER_OPENING) / 2
     centre = closing * (spread.max() + spread.min()) / 2 + across * np.mean(points[:, :2] @ across)
-    places = np.array(
-        [
-            centre + side * distance * closing + breadth * across
-            for side in (-1, 1)
-            for distance in (inner, inner + _FINGER_THICKNESS / 2, inner + _FINGER_THICKNESS)
-            for breadth in (-_FINGER_HALF_BREADTH, 0.0, _FINGER_HALF_BREADTH)
-        ]
-    )
+    offset = float(np.ptp(spread) + _FINGER_OPENING + _FINGER_THICKNESS) / 2
+    half_extents = (_FINGER_HALF_BREADTH, _FINGER_THICKNESS / 2)
+    fingers = [rectangle(tuple(centre + side * offset * closing), half_extents, yaw) for side in (-1, 1)]
     low = _grasp_point(state, name) - _TIP_BELOW_GRASP
     outlines = [outline for other in state.objects if other != name for outline in obstacles(state, other, low)]
-    return min((float(distance_to_polygon(outline, places).min()) for outline in outlines), default=1.0)
+    return min((separation(outline, finger) for outline in outlines for finger in fingers), default=1.0)
 
 
 # ------------------------------------------------------------------------------------------ destinations

@@ -45,7 +45,7 @@ class Condition:
         """
         words = text.split()
         positive = words[:1] != ["not"]
-        name, *values = words if positive else words[1:]
+        name, *values = (words if positive else words[1:]) or [""]
         if name not in _ARITY or len(values) != _ARITY[name]:
             raise ValueError(
                 f"{text!r} is no condition; there are {', '.join(_ARITY)}, with a value but for the last two"

@@ -6,11 +6,7 @@ from typing import Any
 
 import pytest
 
-from envs.tabletop.scene import Kind, Size
-from thinkbench.language import AmbiguousError, describe, instruct
 from thinkbench.templates import MIN_HELD_OUT, MIN_PARAPHRASES, load_templates, parse_family
-
-from .worlds import thing
 
 FAMILY: dict[str, Any] = {
     "family": "toy",
@@ -87,19 +83,3 @@ def test_malformed_templates_are_refused(path: tuple[Any, ...], value: Any, mess
     parent[path[-1]] = value
     with pytest.raises(ValueError, match=message):
         parse_family(data)
-
-
-def test_lists_of_phrases() -> None:
-    words = {"x": ["the cube"], "y": ["a", "b", "c"]}
-    assert instruct("{x:start} and {y}.", words) == "The cube and a, b and c."
-    assert instruct("{y:or}", words) == "a, b or c"
-    with pytest.raises(ValueError, match="unknown placeholder form 'nor'"):
-        instruct("{y:nor}", words)
-
-
-def test_descriptions_pick_out_one_object() -> None:
-    medium, small, wedge = thing("a"), thing("b", size=Size.SMALL), thing("c", Kind.WEDGE)
-    assert describe(medium, [medium, wedge]) == "the red cube"
-    assert describe(medium, [medium, small, wedge]) == "the medium red cube"
-    with pytest.raises(AmbiguousError, match="a looks like another"):
-        describe(medium, [medium, thing("d")])
