@@ -22,11 +22,13 @@ SNAP_RADIUS = 0.02
 OPENING_MARGINS = (0.02, 0.014, 0.008, 0.005)
 """Metres by which the gripper opens wider than an object; the widest that has room decides how it is taken."""
 
+ENOUGH_ROOM = 0.002
+"""Metres beside the fingers beyond which they open as wide as wanted."""
+
 _TIP_BELOW_TOOL = 0.0072  # metres by which the finger tips reach below the tool frame
 _GRASP_HEIGHT = 0.010  # least height of the tool above the object's lowest point
 _FINGER_HALF_BREADTH = 0.0105
 _FINGER_THICKNESS = 0.02
-_ENOUGH_ROOM = 0.002
 _AXIS_SAMPLES = (-1.0, 0.0, 1.0)
 
 
@@ -99,7 +101,14 @@ def plan_grasp(world: TabletopWorld, spec: ObjectSpec) -> Grasp | None:
 
 
 def free_opening(
-    world: TabletopWorld, spec: ObjectSpec, tool: FloatArray, yaw: float, *, width: float, margins: Sequence[float]
+    world: TabletopWorld,
+    spec: ObjectSpec,
+    tool: FloatArray,
+    yaw: float,
+    *,
+    width: float,
+    margins: Sequence[float],
+    room: float,
 ) -> float:
     """How wide to open around an object without knocking over its neighbours, metres.
 
@@ -109,10 +118,11 @@ def free_opening(
         tool: Tool position ``(3,)``.
         yaw: The vertical gripper's turn.
         width: The opening at which the fingers touch the object.
-        margins: By how much more to open, metres; the first that has room.
+        margins: By how much more to open, metres; the first that has enough room.
+        room: What is enough beside the fingers, metres.
     """
     obstacles = _obstacles(world, spec, above=float(tool[2]) - _TIP_BELOW_TOOL + 0.002)
-    return _widest_opening(tool[:2], yaw, width, margins, obstacles)[0]
+    return _widest_opening(tool[:2], yaw, width, obstacles, margins=margins, enough=room)[0]
 
 
 def footprint_distance(footprint: FloatArray, points: FloatArray) -> FloatArray:
@@ -175,12 +185,18 @@ def _grasp_along(
         return None
     along = footprint @ across
     centre = closing * (spread.max() + spread.min()) / 2 + across * (along.max() + along.min()) / 2
-    opening, room = _widest_opening(centre, yaw, width, OPENING_MARGINS, obstacles)
+    opening, room = _widest_opening(centre, yaw, width, obstacles, margins=OPENING_MARGINS, enough=ENOUGH_ROOM)
     return Grasp(name, centre, height, yaw, width, opening, room)
 
 
 def _widest_opening(
-    centre: FloatArray, yaw: float, width: float, margins: Sequence[float], obstacles: list[FloatArray]
+    centre: FloatArray,
+    yaw: float,
+    width: float,
+    obstacles: list[FloatArray],
+    *,
+    margins: Sequence[float],
+    enough: float,
 ) -> tuple[float, float]:
     """How wide to open around something of a width, and the room that the fingers have then, in metres."""
     closing = np.array([-math.sin(yaw), math.cos(yaw)])
@@ -200,7 +216,7 @@ def _widest_opening(
         room = min((float(footprint_distance(obstacle, samples).min()) for obstacle in obstacles), default=1.0)
         if room > best[1]:
             best = (opening, room)
-        if room >= _ENOUGH_ROOM:
+        if room >= enough:
             break
     return best
 

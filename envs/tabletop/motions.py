@@ -22,6 +22,7 @@ from envs.tabletop import geometry, kinematics, shapes
 from envs.tabletop.actions import DELTA_POSITION, DELTA_ROTATION
 from envs.tabletop.geometry import Grasp
 from envs.tabletop.robot import FINGER_SPEED, HOME_JOINTS, HOME_POSITION
+from envs.tabletop.scene import ObjectSpec
 from envs.tabletop.world import CONTROL_HZ, TabletopWorld
 
 FloatArray = npt.NDArray[np.float64]
@@ -69,6 +70,7 @@ class Manner:
         turn_acceleration: Radians per second squared.
         opening_margins: By how much the gripper opens wider than what it takes, metres; the first that has room.
         release_margins: By how much it opens to let go.
+        room: Metres that are enough beside the open fingers.
     """
 
     travel_speed: float
@@ -80,6 +82,7 @@ class Manner:
     turn_acceleration: float
     opening_margins: tuple[float, ...]
     release_margins: tuple[float, ...]
+    room: float
 
 
 SKILL = Manner(
@@ -92,6 +95,7 @@ SKILL = Manner(
     turn_acceleration=20.0,
     opening_margins=geometry.OPENING_MARGINS,
     release_margins=geometry.OPENING_MARGINS,
+    room=geometry.ENOUGH_ROOM,
 )
 """As skill actions are carried out."""
 
@@ -105,6 +109,7 @@ DELTA = Manner(
     turn_acceleration=20.0,
     opening_margins=(shapes.GRIPPER_OPENING, _WIDTH_PER_STEP + 0.003),
     release_margins=(shapes.GRIPPER_OPENING, _WIDTH_PER_STEP - 0.001),
+    room=0.01,  # fingers that open all the way with full force must not get wedged between walls
 )
 """Within what delta actions can command.
 
@@ -148,9 +153,10 @@ class Motions:
         if picked is None:
             cruise = self._cruise_height(grasp.centre, np.array(HOME_POSITION[:2]))
             yield from self._raise_to(cruise, 0.0, speed.travel_speed)
+            yield from self._go_home(0.0)
         else:
-            yield from self._carry(picked, end, turn)
-        yield from self._go_home()
+            release = yield from self._carry(picked, end, turn)
+            yield from self._go_home(release)
         return picked
 
     def push(self, start: npt.ArrayLike, end: npt.ArrayLike) -> Motion:
@@ -170,7 +176,7 @@ class Motions:
         yield from self._descend(height, 0.0, touching=None)
         yield from self._move(np.append(end, height), kinematics.vertical(yaw), 0.0, self.manner.push_speed)
         yield from self._raise_to(height + 0.05, 0.0, self.manner.approach_speed)
-        yield from self._go_home()
+        yield from self._go_home(0.0)
 
     # -------------------------------------------------------------------------------------------- phases
 
@@ -181,9 +187,14 @@ class Motions:
         if spec is None or grasp is None:
             height = max(0.0, float(self.world.heights(point[None])[0])) + _PUSH_HEIGHT
             return Grasp("", point, height, 0.0, 0.0, shapes.GRIPPER_OPENING, 0.0)
-        tool, margins = np.append(grasp.centre, grasp.height), self.manner.opening_margins
-        opening = geometry.free_opening(self.world, spec, tool, grasp.yaw, width=grasp.width, margins=margins)
-        return replace(grasp, opening=opening)
+        tool = np.append(grasp.centre, grasp.height)
+        return replace(grasp, opening=self._opening(spec, tool, grasp.yaw, grasp.width, self.manner.opening_margins))
+
+    def _opening(
+        self, spec: ObjectSpec, tool: FloatArray, yaw: float, width: float, margins: tuple[float, ...]
+    ) -> float:
+        room = self.manner.room
+        return geometry.free_opening(self.world, spec, tool, yaw, width=width, margins=margins, room=room)
 
     def _go_above(self, point: FloatArray, height: float, yaw: float, width: float) -> Motion:
         """Travel at a safe height to above a point."""
@@ -215,8 +226,8 @@ class Motions:
                 return
             previous = width
 
-    def _carry(self, name: str, end: FloatArray, turn: float) -> Motion:
-        """Bring the held object over ``end``, lower it until it touches, and let go."""
+    def _carry(self, name: str, end: FloatArray, turn: float) -> Generator[ToolTarget, None, float]:
+        """Bring the held object over ``end``, lower it until it touches, and let go; how wide the hand is open then."""
         world, speed = self.world, self.manner
         spec = next(item for item in world.scene.objects if item.name == name)
         here, _ = world.tool_target
@@ -240,10 +251,11 @@ class Motions:
         width = world.robot.gripper_width()
         here, orientation = world.tool_target
         yaw = math.atan2(orientation[1, 0], orientation[0, 0])
-        release = geometry.free_opening(world, spec, here, yaw, width=width, margins=speed.release_margins)
+        release = self._opening(spec, here, yaw, width, speed.release_margins)
         for _ in range(_OPEN_STEPS):
             yield ToolTarget(here, orientation, release)
         yield from self._raise_to(min(float(here[2]) + 0.06, shapes.REACH_HEIGHT + 0.02), release, speed.approach_speed)
+        return release
 
     def _centre(self, name: str, end: FloatArray) -> Motion:
         """Take out what the object slipped in the fingers while it was carried."""
@@ -254,18 +266,18 @@ class Motions:
         target = np.append(here[:2] + end - position[:2], here[2])
         yield from self._move(target, orientation, 0.0, self.manner.contact_speed)
 
-    def _go_home(self) -> Motion:
-        """Back to where the tool waits, over everything that stands in the way."""
+    def _go_home(self, width: float) -> Motion:
+        """Back to where the tool waits, over everything that stands in the way; it opens when all is below it."""
         world, speed = self.world, self.manner.travel_speed
         here, _ = world.tool_target
         home = np.array(HOME_POSITION)
         cruise = self._cruise_height(here[:2], home[:2])
         if here[2] < cruise:
-            yield from self._raise_to(cruise, world.width_target, speed)
+            yield from self._raise_to(cruise, width, speed)
         yaw = _unwrapped_yaw(world)
         if abs(yaw) > _HALF_WAY_YAW:
             here, _ = world.tool_target
-            yield from self._move(here, kinematics.vertical(yaw / 2), world.width_target, speed)
+            yield from self._move(here, kinematics.vertical(yaw / 2), width, speed)
         yield from self._move(home, kinematics.vertical(0.0), shapes.GRIPPER_OPENING, speed)
 
     # ------------------------------------------------------------------------------------------- straight
