@@ -51,8 +51,8 @@ _MOUNT = (0.004, 0.008, 0.014)  # metres by which the gripper's camera is off
 _SUN_AZIMUTH, _SUN_ELEVATION = (40.0, 90.0, 160.0), (6.0, 14.0, 24.0)  # degrees
 _TINT, _DUSK = (0.10, 0.20, 0.34), (0.08, 0.16, 0.26)
 
-_HUE, _SATURATION, _VALUE, _TABLE = (0.012, 0.020, 0.030), (0.08, 0.16, 0.26), (0.06, 0.12, 0.20), (0.10, 0.18, 0.28)
-_LEAST_CONTRAST = 0.22  # distance in RGB that any two paints keep
+_HUE, _SATURATION, _VALUE, _TABLE = (0.012, 0.020, 0.030), (0.08, 0.16, 0.26), (0.06, 0.12, 0.20), (0.06, 0.12, 0.18)
+_LEAST_CONTRAST = 0.25  # distance in RGB that any two paints keep
 _PAINTS = 2000  # draws before a palette is given up
 
 _FRICTION = (((0.80, 0.88), (1.10, 1.15)), ((0.62, 0.72), (1.18, 1.24)), ((0.45, 0.55), (1.30, 1.38)))
