@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from envs.tabletop.scene import Colour, SceneSpec, ZoneSpec
+from envs.tabletop.scene import Colour, Kind, SceneSpec, Size, ZoneSpec
 from envs.tabletop.shapes import FINGER_GAP, WORKSPACE_X, WORKSPACE_Y, is_container
 from thinkbench.abstraction import abstract, domain_of, may_rest, zone_capacity
 from thinkbench.generator import Episode, generate
@@ -21,7 +22,7 @@ from thinkbench.layout import zone_half_extents
 from thinkbench.literals import Literal
 from thinkbench.milestones import MilestoneTracker
 from thinkbench.motion import next_placement
-from thinkbench.predicates import evaluate, goal_holds
+from thinkbench.predicates import broken_rule, evaluate, goal_holds
 from thinkbench.symbolic import satisfied, shortest_plan
 from thinkbench.templates import ZoneRole, load_templates
 
@@ -98,6 +99,7 @@ def test_the_plan_reaches_one_milestone_per_move_and_then_the_goal(drawn: Episod
     assert tracker.progress == 0
     for done, move in enumerate(drawn.plan):
         assert not goal_holds(state, drawn.goal)
+        assert broken_rule(state, drawn.rules) is None
         placement = next_placement(state, domain, drawn.goal)
         assert placement is not None
         assert placement.move == move
@@ -107,18 +109,24 @@ def test_the_plan_reaches_one_milestone_per_move_and_then_the_goal(drawn: Episod
         tracker.update(state)
         assert tracker.progress == pytest.approx((done + 1) / drawn.template.horizon)
     assert goal_holds(state, drawn.goal)
+    assert broken_rule(state, drawn.rules) is None
 
 
 @many
 @given(episodes)
 def test_instructions_are_complete_and_unambiguous(drawn: Episode) -> None:
-    assert not any("{" in instruction for instruction in drawn.instructions.values())
-    looks = [(spec.kind, spec.colour, spec.size) for spec in drawn.scene.objects]
-    classes = {role.colour for role in drawn.template.objects.values()} - {None}
-    if not classes:
-        for spec in drawn.scene.objects:
-            if f"the {spec.colour} {spec.kind}" in drawn.instructions["standard"]:
-                assert looks.count((spec.kind, spec.colour, spec.size)) == 1
+    """Whatever is called "the (size) colour kind" is one object of the scene, and "the colour zone" is one zone."""
+    looks = [(spec.size.value, spec.colour.value, spec.kind.value) for spec in drawn.scene.objects]
+    colours = [zone.colour.value for zone in drawn.scene.zones]
+    for wording in ("standard", "held_out"):
+        text = drawn.instructions[wording]
+        assert "{" not in text
+        for size, colour, kind in re.findall(
+            rf"[Tt]he (?:({'|'.join(Size)}) )?({'|'.join(Colour)}) ({'|'.join(Kind)})\b", text
+        ):
+            assert sum(look[0] == size or not size for look in looks if look[1:] == (colour, kind)) == 1, text
+        for colour in re.findall(rf"[Tt]he ({'|'.join(Colour)}) zone\b", text):
+            assert colours.count(colour) == 1 or "row" in text or "left" in text, text
 
 
 def test_nothing_else_means_distractors_too() -> None:
