@@ -236,7 +236,7 @@ def _parse(entry: Mapping[str, Any], data: Mapping[str, Any]) -> Template:
         insight=entry["insight"],
         slots={name: tuple(names) for name, names in entry["slots"].items()},
         distractors=entry["distractors"],
-        distractor_kinds=tuple(Kind(kind) for kind in data.get("distractor_kinds", DISTRACTOR_KINDS)),
+        distractor_kinds=tuple(Kind(kind) for kind in entry.get("distractor_kinds", data.get("distractor_kinds", DISTRACTOR_KINDS))),
         paraphrases=tuple(entry.get("paraphrases", data.get("paraphrases", ()))),
         held_out=tuple(entry.get("held_out", data.get("held_out", ()))),
         rows=None if rows is None else Rows(_nested(rows["zones"]), rows["gap"]),
