@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -57,7 +57,23 @@ def domain_of(scene: SceneSpec, goal: Goal, rules: Goal) -> Domain:
         open_containers=frozenset(spec.name for spec in scene.objects if spec.kind in OPEN_CONTAINERS),
         spans=_spans(scene, goal, movable),
         barred=frozenset(pair for rule in rules for pair in _barred(rule, scene)),
+        too_large=frozenset(_too_large(scene, movable)),
     )
+
+
+def _too_large(scene: SceneSpec, movable: Sequence[ObjectSpec]) -> Iterator[tuple[str, str]]:
+    """Pairs of an object and a container or zone that does not take it, however it is turned."""
+    rooms = {
+        spec.name: sorted(inner_dimensions(spec.kind, spec.size)[:2])
+        for spec in scene.objects
+        if is_container(spec.kind)
+    }
+    rooms |= {zone.name: sorted(2 * (half + ZONE_TOLERANCE) for half in zone.half_extents) for zone in scene.zones}
+    for item in movable:
+        edges = sorted(dimensions(item.kind, item.size)[:2])
+        for place, room in rooms.items():
+            if any(edge > length + 1e-9 for edge, length in zip(edges, room, strict=True)):
+                yield item.name, place
 
 
 def _spans(scene: SceneSpec, goal: Goal, movable: Sequence[ObjectSpec]) -> dict[str, Span]:

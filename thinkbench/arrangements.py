@@ -14,6 +14,8 @@ from thinkbench.literals import Goal, Literal
 from thinkbench.symbolic import Domain, SymbolicState
 from thinkbench.templates import Template
 
+_ROOMY = (1.0, 1.0)  # metres; half sizes of zones that have no place on the table yet
+
 
 def with_drawn_task(template: Template, cast: Cast, rules: Goal, rng: np.random.Generator) -> Template:
     """``template`` with start and goal filled in: piles on its zones, exactly ``horizon`` moves apart under ``rules``.
@@ -23,7 +25,7 @@ def with_drawn_task(template: Template, cast: Cast, rules: Goal, rng: np.random.
     """
     roles = {cast.names[role]: role for role in (*template.objects, *template.zones)}
     zones = tuple(
-        ZoneSpec(cast.names[zone], cast.colours[role.colour], (0, 0), (0, 0)) for zone, role in template.zones.items()
+        ZoneSpec(cast.names[zone], cast.colours[role.colour], (0, 0), _ROOMY) for zone, role in template.zones.items()
     )
     domain = domain_of(SceneSpec(tuple(cast.objects[role] for role in template.objects), zones), (), rules)
     widest_first = sorted(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from importlib.metadata import version
 
+from envs.bullet import SimulationError
 from envs.tabletop.scene import SceneSpec
 from envs.tabletop.world import WORLD_VERSION
 from thinkbench import insight, pddl
@@ -46,6 +47,7 @@ def certify(record: EpisodeRecord, env: ThinkBenchEnv) -> Certificate:
 
     Raises:
         NotCertifiableError: One of that is not so.
+        TimeoutError: The planner took far longer than it should.
     """
     domain, start, goal = symbolic_problem(record)
     recorded = tuple(Move(item, destination) for item, destination in record.meta["plan"])
@@ -64,9 +66,12 @@ def certify(record: EpisodeRecord, env: ThinkBenchEnv) -> Certificate:
     proof = insight.prove(domain, start, goal, record.meta["insight"])
     if not insight.holds_claim(proof):
         raise NotCertifiableError(f"the template claims that a plan needs {proof.claim}, but it does not")
-    execution = execute(env, record.spec(record.horizon))
+    try:
+        execution = execute(env, record.spec(record.horizon))
+    except SimulationError as error:
+        raise NotCertifiableError(f"the world exploded under the expert's actions: {error}") from error
     if not execution.success:
-        raise NotCertifiableError(f"the expert fails after {len(execution.actions)} actions of the real contact")
+        raise NotCertifiableError(f"the expert does not succeed within {record.horizon} actions through real contact")
     return Certificate(
         pddl=hashlib.sha256(pddl.pddl_text(problem).encode()).hexdigest(),
         planner=pddl.planner_name(),

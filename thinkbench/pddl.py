@@ -59,11 +59,21 @@ def pddl_text(problem: Problem) -> str:
     return f"{writer.get_domain()}\n{writer.get_problem()}"
 
 
-def solve(problem: Problem, timeout: float = 60.0) -> Solution:
-    """A shortest plan of a problem that `planning_problem` made; ``timeout`` in seconds of wall-clock."""
+def solve(problem: Problem, timeout: float = 600.0) -> Solution:
+    """A shortest plan of a problem that `planning_problem` made.
+
+    Args:
+        problem: The problem.
+        timeout: Seconds of wall-clock; far more than any episode takes, so that no verdict depends on the machine.
+
+    Raises:
+        TimeoutError: They were not enough.
+    """
     problem.environment.credits_stream = None
     with problem.environment.factory.OneshotPlanner(name=ENGINE, params={"log_level": "warning"}) as planner:
         result = planner.solve(problem, timeout=timeout)
+    if result.status == Status.TIMEOUT:
+        raise TimeoutError(f"{ENGINE} did not solve a problem within {timeout:g} s")
     steps = [] if result.plan is None else [action.actual_parameters for action in result.plan.actions]
     names = [(item.object().name, target.object().name) for item, _, target, *_ in steps]
     return Solution(result.status.name, tuple(Move(item, _domain_name(target)) for item, target in names))
@@ -224,7 +234,8 @@ class _Model:
         for x in domain.movable:
             yield self.can_support(named[TABLE], named[x])
             for area in (*domain.containers, *domain.zones):
-                yield self.fits_in(named[x], named[area])
+                if (x, area) not in domain.too_large:
+                    yield self.fits_in(named[x], named[area])
         for base in domain.movable:
             for x in sorted(domain.bearers.get(base, ())):
                 yield self.can_support(named[base], named[x])

@@ -67,6 +67,7 @@ class Domain:
         spans: Places across two posts, by `span_name`.
         barred: Pairs (item, place) that the episode's rules forbid; ``(item, TABLE)`` where it may not stand beside the
             zones.
+        too_large: Pairs (item, container or zone) where the place has no room for the item, even when empty.
     """
 
     movable: tuple[str, ...]
@@ -76,11 +77,16 @@ class Domain:
     open_containers: frozenset[str] = frozenset()
     spans: Mapping[str, Span] = field(default_factory=dict)
     barred: frozenset[tuple[str, str]] = frozenset()
+    too_large: frozenset[tuple[str, str]] = frozenset()
 
     @cached_property
     def index(self) -> dict[str, int]:
         """Position of each movable object in a `SymbolicState`."""
         return {name: i for i, name in enumerate(self.movable)}
+
+    @cached_property
+    def _forbidden(self) -> frozenset[tuple[str, str]]:
+        return self.barred | self.too_large
 
     @cached_property
     def places(self) -> tuple[str, ...]:
@@ -112,7 +118,7 @@ class Domain:
         Raises:
             KeyError: ``destination`` is not part of the domain.
         """
-        if destination in (item, state[self.index[item]]) or (item, destination) in self.barred:
+        if destination in (item, state[self.index[item]]) or (item, destination) in self._forbidden:
             return False
         if destination == TABLE:
             return True

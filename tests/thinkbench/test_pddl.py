@@ -16,7 +16,12 @@ def goal(*texts: str) -> Goal:
 
 BLOCKS = Domain(("a", "b", "c"), {x: frozenset("abc") - {x} for x in "abc"}, {}, {})
 CONTAINERS = Domain(
-    ("a", "b", "c"), {"a": frozenset("b")}, {"bin": 2, "tray": 1}, {"west": 1, "east": 2}, frozenset({"tray"})
+    ("a", "b", "c"),
+    {"a": frozenset("b")},
+    {"bin": 2, "tray": 1},
+    {"west": 1, "east": 2},
+    open_containers=frozenset({"tray"}),
+    too_large=frozenset({("b", "tray"), ("c", "west")}),
 )
 RULES = Domain(("a", "b"), {"a": frozenset("b")}, {}, {"west": 1, "east": 1}, barred=frozenset({("a", TABLE)}))
 BRIDGE = Domain(
@@ -115,12 +120,14 @@ def test_the_text_is_typed_lifted_and_the_same_every_time() -> None:
         ":typing",
         "(can_support ?p - place ?x - item)",
         "(fits_in ?x - item ?a - area)",
+        "(fits_in a tray)",
         "(reachable tray)",
         "(free_slots west n0)",
         "(can_support a b)",
     ):
         assert part in text
     assert "(reachable bin)" not in text
+    assert "(fits_in b tray)" not in text
     plain = pddl.pddl_text(pddl.planning_problem(BLOCKS, BLOCKS.state({}), goal("on a b")))
     assert "_span" not in plain  # only the actions that the episode has use for
 
