@@ -220,6 +220,11 @@ def parse_family(data: Mapping[str, Any]) -> tuple[Template, ...]:
 
 
 def _parse(entry: Mapping[str, Any], data: Mapping[str, Any]) -> Template:
+    def own(key: str, default: Sequence[str]) -> Sequence[str]:
+        """The entry's own value, or else its family's."""
+        value: Sequence[str] = entry.get(key, data.get(key, default))
+        return value
+
     rows, selection = entry.get("rows"), entry.get("selection")
     return Template(
         name=entry["name"],
@@ -232,13 +237,13 @@ def _parse(entry: Mapping[str, Any], data: Mapping[str, Any]) -> Template:
         },
         start=_nested(entry.get("start", ())),
         goal=_literals(entry.get("goal", ())),
-        rules=_literals(entry.get("rules", data.get("rules", ()))),
+        rules=_literals(own("rules", ())),
         insight=entry["insight"],
         slots={name: tuple(names) for name, names in entry["slots"].items()},
         distractors=entry["distractors"],
-        distractor_kinds=tuple(Kind(kind) for kind in entry.get("distractor_kinds", data.get("distractor_kinds", DISTRACTOR_KINDS))),
-        paraphrases=tuple(entry.get("paraphrases", data.get("paraphrases", ()))),
-        held_out=tuple(entry.get("held_out", data.get("held_out", ()))),
+        distractor_kinds=tuple(map(Kind, own("distractor_kinds", DISTRACTOR_KINDS))),
+        paraphrases=tuple(own("paraphrases", ())),
+        held_out=tuple(own("held_out", ())),
         rows=None if rows is None else Rows(_nested(rows["zones"]), rows["gap"]),
         drawn=entry.get("drawn", False),
         selection=None if selection is None else Selection.from_dict(selection),
