@@ -17,11 +17,12 @@ from thinkbench.specs import EpisodeRecord
 from thinkbench.suite import Certificate
 
 _PIXELS = 448
-_ROWS = slice(round(0.2 * _PIXELS), round(0.9 * _PIXELS))  # of the picture: the table's used part and the gripper
+_ROWS = slice(round(0.25 * _PIXELS), round(0.85 * _PIXELS))  # of the picture: the table's used part and the gripper
 _COLUMNS = slice(round(0.1 * _PIXELS), round(0.9 * _PIXELS))
 _PER_ROW = 4
 _INCHES = 3.0  # width of one picture
 _CHARACTERS = 30  # of instruction text per picture in a row
+_CAPTION_CHARACTERS = 40
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,14 @@ def draw_strip(record: EpisodeRecord, frames: Sequence[Frame], path: Path) -> No
     rows = -(-len(frames) // columns)
     instruction = textwrap.fill(record.instructions["standard"], _CHARACTERS * columns)
     header = 0.5 + 0.22 * (1 + instruction.count("\n"))  # inches
-    height = header + rows * 0.9 * _INCHES
+    height = header + rows * 0.85 * _INCHES
     figure = Figure(figsize=(_INCHES * columns, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.axis("off")
     for axis, frame in zip(axes, frames, strict=False):
         axis.imshow(frame.picture)
-        axis.set_title(frame.caption, fontsize=9)
+        axis.set_title(textwrap.fill(frame.caption, _CAPTION_CHARACTERS), fontsize=9)
     figure.suptitle(f"{record.episode_id}\n{instruction}", fontsize=11)
     figure.savefig(path, dpi=110)
 
