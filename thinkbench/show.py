@@ -18,7 +18,7 @@ from thinkbench.suite import Certificate
 
 _PIXELS = 448
 _ROWS = slice(round(0.25 * _PIXELS), round(0.85 * _PIXELS))  # of the picture: the table's used part and the gripper
-_COLUMNS = slice(round(0.1 * _PIXELS), round(0.9 * _PIXELS))
+_COLUMNS = slice(round(0.05 * _PIXELS), round(0.95 * _PIXELS))
 _PER_ROW = 4
 _INCHES = 3.0  # width of one picture
 _CHARACTERS = 30  # of instruction text per picture in a row
@@ -74,7 +74,7 @@ def draw_strip(record: EpisodeRecord, frames: Sequence[Frame], path: Path) -> No
     rows = -(-len(frames) // columns)
     instruction = textwrap.fill(record.instructions["standard"], _CHARACTERS * columns)
     header = 0.5 + 0.22 * (1 + instruction.count("\n"))  # inches
-    height = header + rows * 0.85 * _INCHES
+    height = header + rows * 0.8 * _INCHES
     figure = Figure(figsize=(_INCHES * columns, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
