@@ -70,7 +70,7 @@ def with_distractors(meta: Mapping[str, Any], count: int, rng: np.random.Generat
 
     low = np.array([WORKSPACE[0][0], WORKSPACE[1][0] - _APRON])
     high = np.array([WORKSPACE[0][1] + _APRON, WORKSPACE[1][1] + _APRON])
-    return _with_more(task, count, look, (low, high), rng, near=None)
+    return _with_more(task, count, look, area=(low, high), is_wanted=_is_seen, rng=rng)
 
 
 def with_clutter(meta: Mapping[str, Any], count: int, rng: np.random.Generator) -> SceneSpec:
@@ -86,7 +86,12 @@ def with_clutter(meta: Mapping[str, Any], count: int, rng: np.random.Generator) 
         return kinds[rng.integers(len(kinds))], list(Colour)[rng.integers(len(Colour))]
 
     low, high = np.array(WORKSPACE).T
-    return _with_more(task, count, look, (low, high), rng, near=_NEAR)
+
+    def is_near(outline: Points) -> bool:
+        reachable = bool((outline >= low).all() and (outline <= high).all())
+        return reachable and min(separation(outline, other) for other in task.outlines) <= MIN_GAP + _NEAR
+
+    return _with_more(task, count, look, area=(low, high), is_wanted=is_near, rng=rng)
 
 
 def _task(meta: Mapping[str, Any]) -> _Task:
@@ -111,27 +116,39 @@ def _with_more(
     task: _Task,
     count: int,
     look: Callable[[], tuple[Kind, Colour]],
-    area: tuple[Points, Points],
-    rng: np.random.Generator,
     *,
-    near: float | None,
+    area: tuple[Points, Points],
+    is_wanted: Callable[[Points], bool],
+    rng: np.random.Generator,
 ) -> SceneSpec:
-    scene = task.scene
+    """The task's scene with ``count`` more objects in ``area``, whose outlines keep apart and are wanted there."""
+    scene, state = task.scene, ideal_state(task.scene)
+    taken = [footprint(state, spec.name) for spec in scene.objects] + [_outline(zone) for zone in scene.zones]
+    chosen = _selected(task, scene)
     for _ in range(_TRIES):
         if len(scene.objects) == len(task.scene.objects) + count:
             return scene
-        kind, colour = look()
-        size = Size.SMALL if rng.integers(2) else Size.MEDIUM
-        x, y = np.round(rng.uniform(*area), 4).tolist()
-        yaw = round(float(rng.uniform(-np.pi / 2, np.pi / 2)), 3)
-        taken = {spec.name for spec in scene.objects}
-        names = (f"{colour}_{kind}{suffix}" for suffix in ("", *(f"_{i}" for i in range(2, 20))))
-        name = next(name for name in names if name not in taken)
-        spec = ObjectSpec(name, kind, colour, size, (x, y, dimensions(kind, size)[2] / 2), yaw)
+        spec = _drawn(scene, *look(), area, rng)
+        half_x, half_y = (edge / 2 for edge in dimensions(spec.kind, spec.size)[:2])
+        outline = rectangle(spec.position[:2], (half_x, half_y), spec.yaw)
+        if not _is_unmistakable(task, spec) or not is_wanted(outline):
+            continue
         bigger = replace(scene, objects=(*scene.objects, spec))
-        if _is_unmistakable(task, spec) and _fits(scene, task, spec, near) and _selects_the_same(task, bigger):
+        if min(separation(outline, other) for other in taken) >= MIN_GAP and _selected(task, bigger) == chosen:
             scene = bigger
+            taken.append(outline)
     raise RejectedError(f"there is no place for {count} more objects")
+
+
+def _drawn(
+    scene: SceneSpec, kind: Kind, colour: Colour, area: tuple[Points, Points], rng: np.random.Generator
+) -> ObjectSpec:
+    size = Size.SMALL if rng.integers(2) else Size.MEDIUM
+    x, y = np.round(rng.uniform(*area), 4).tolist()
+    yaw = round(float(rng.uniform(-np.pi / 2, np.pi / 2)), 3)
+    alike = sum(spec.name.startswith(f"{colour}_{kind}") for spec in scene.objects)
+    name = f"{colour}_{kind}_{alike + 1}" if alike else f"{colour}_{kind}"
+    return ObjectSpec(name, kind, colour, size, (x, y, dimensions(kind, size)[2] / 2), yaw)
 
 
 def _is_unmistakable(task: _Task, spec: ObjectSpec) -> bool:
@@ -148,31 +165,18 @@ def _is_unmistakable(task: _Task, spec: ObjectSpec) -> bool:
     return spec.colour not in categories and (spec.kind, spec.colour) not in looks
 
 
-def _selects_the_same(task: _Task, scene: SceneSpec) -> bool:
+def _selected(task: _Task, scene: SceneSpec) -> tuple[str, ...] | None:
+    """What the template's selection picks out of ``scene``; ``None`` if that is not clear, or there is no selection."""
     selection = task.template.selection
-    if selection is None:
-        return True
     try:
-        chosen = [selection.choose(ideal_state(each), task.colours) for each in (task.scene, scene)]
+        return None if selection is None else selection.choose(ideal_state(scene), task.colours)
     except AmbiguousSelectionError:
-        return False
-    return chosen[0] == chosen[1]
+        return None
 
 
-def _fits(scene: SceneSpec, task: _Task, spec: ObjectSpec, near: float | None) -> bool:
-    """Whether there is room around ``spec``, and it is where it is wanted: in the picture, or near the task."""
-    x, y, z = spec.position
-    half_x, half_y = (edge / 2 for edge in dimensions(spec.kind, spec.size)[:2])
-    outline = rectangle((x, y), (half_x, half_y), spec.yaw)
-    state = ideal_state(scene)
-    others = [footprint(state, other.name) for other in scene.objects] + [_outline(zone) for zone in scene.zones]
-    if min(separation(outline, other) for other in others) < MIN_GAP:
-        return False
-    if near is None:
-        return bool((np.abs(_in_picture(np.append(outline, np.full((4, 1), z), axis=1))) <= _IN_PICTURE).all())
-    (x0, x1), (y0, y1) = WORKSPACE
-    inside = bool((outline >= (x0, y0)).all() and (outline <= (x1, y1)).all())
-    return inside and min(separation(outline, other) for other in task.outlines) <= MIN_GAP + near
+def _is_seen(outline: Points) -> bool:
+    """Whether the static camera has all of an outline on the table in its picture."""
+    return bool((np.abs(_in_picture(np.insert(outline, 2, 0.0, axis=1))) <= _IN_PICTURE).all())
 
 
 def _in_picture(points: Points) -> Points:

@@ -25,9 +25,9 @@ UNSEEN: dict[str, str] = {
     Kind.BOWL: "dish",
     Kind.TRAY: "platter",
     Kind.BIN: "crate",
-    Size.SMALL: "little",
+    Size.SMALL: "petite",
     Size.MEDIUM: "mid-sized",
-    Size.LARGE: "big",
+    Size.LARGE: "hefty",
     "zone": "mat",
 }
 """For each word of the scene's vocabulary another one that means the same."""
