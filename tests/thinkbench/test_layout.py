@@ -65,7 +65,7 @@ def test_lookalikes_differ_in_size_only() -> None:
 
 @pytest.mark.parametrize("name", ["tower-h3", "unearth-h3", "unearth-h5"])
 def test_screens_hide_a_part_of_something_from_the_static_camera(name: str) -> None:
-    """Behind its screen the hidden object shows fewer pixels than without."""
+    """Behind its screen the object shows fewer pixels than without, but not none."""
     template = TEMPLATES[name]
     hidden_roles = {role.hides for role in template.objects.values()} - {None}
     assert len(hidden_roles) == 1
@@ -73,13 +73,13 @@ def test_screens_hide_a_part_of_something_from_the_static_camera(name: str) -> N
     order = list(template.objects)
     specs = episode.scene.objects
     hidden = specs[order.index(hidden_roles.pop())]
-    screens = [specs[order.index(role)] for role in ("s1", "s2")]
-    assert np.hypot(*(np.array(STATIC_EYE[:2]) - screens[0].position[:2])) < np.hypot(
+    screen = specs[order.index("s1")]
+    assert np.hypot(*(np.array(STATIC_EYE[:2]) - screen.position[:2])) < np.hypot(
         *(np.array(STATIC_EYE[:2]) - hidden.position[:2])
     )
-    bare = SceneSpec(tuple(spec for spec in specs if spec not in screens), episode.scene.zones)
+    bare = SceneSpec(tuple(spec for spec in specs if spec != screen), episode.scene.zones)
     visible = [visible_pixels(scene, hidden.name) for scene in (episode.scene, bare)]
-    assert visible[0] < 0.8 * visible[1]
+    assert 0 < visible[0] < 0.85 * visible[1]
 
 
 def visible_pixels(scene: SceneSpec, name: str) -> int:
