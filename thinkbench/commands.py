@@ -320,9 +320,7 @@ def _show(arguments: argparse.Namespace) -> int:
         print(pddl.pddl_text(pddl.planning_problem(*certificates.symbolic_problem(found[0]))), end="")
         return 0
     output = arguments.output or Path(f"{arguments.episode}.png")
-    show.draw_strip(
-        found[0], show.replay(found[0], suite.certificates[arguments.episode], show.make_env()), output
-    )
+    show.draw_strip(found[0], show.replay(found[0], suite.certificates[arguments.episode], show.make_env()), output)
     print(output)
     return 0
 
