@@ -14,7 +14,9 @@ Needs the extra ``certify`` (``unified-planning`` and ``up-fast-downward``).
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -70,7 +72,9 @@ def solve(problem: Problem, timeout: float = 600.0) -> Solution:
         TimeoutError: They were not enough.
     """
     problem.environment.credits_stream = None
-    with problem.environment.factory.OneshotPlanner(name=ENGINE, params={"log_level": "warning"}) as planner:
+    planner = problem.environment.factory.OneshotPlanner(name=ENGINE, params={"log_level": "warning"})
+    # Fast Downward leaves its translation in the working directory, where another one would overwrite and read it.
+    with planner, tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         result = planner.solve(problem, timeout=timeout)
     if result.status == Status.TIMEOUT:
         raise TimeoutError(f"{ENGINE} did not solve a problem within {timeout:g} s")

@@ -1,6 +1,7 @@
 """The PDDL model against the abstract domain, and Fast Downward against the project's own planner."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from unified_planning.model import FNode, InstantaneousAction, Problem
@@ -58,6 +59,14 @@ def test_the_optimal_planner_agrees_with_our_own(domain: Domain, supports: dict[
     for move in solution.plan:
         state = domain.apply(state, move)
     assert satisfied(domain, state, wanted)
+
+
+def test_planners_at_work_side_by_side_share_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "output.sas").mkdir()  # where Fast Downward would put its translation
+    domain, supports, wanted = CASES[0]
+    assert pddl.solve(pddl.planning_problem(domain, domain.state(supports), wanted)).status == pddl.SOLVED
+    assert [file.name for file in tmp_path.iterdir()] == ["output.sas"]
 
 
 @pytest.mark.parametrize(("domain", "supports", "wanted"), CASES)
