@@ -10,11 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from thinkbench.jobs import parallel, process_env, watched
-from thinkbench.shift_draws import certified_draw, draws_path, key, load_draws, write_draws
-from thinkbench.shifts import LEVELS, RECERTIFIED, Shift
+from thinkbench.jobs import KeptJob, kept, parallel, process_env, watched
+from thinkbench.shift_draws import Draws, certified_draw, draws_path, load_draws, write_draws
+from thinkbench.shifts import LEVELS, RECERTIFIED, SHIFT_VERSION, Shift
 from thinkbench.specs import NAME, EpisodeRecord
 from thinkbench.suite import (
     FROZEN,
@@ -23,6 +23,8 @@ from thinkbench.suite import (
     SUFFIX,
     Certificate,
     Suite,
+    entry_of,
+    from_entry,
     load_suite,
     shipped_path,
     suite_path,
@@ -192,28 +194,49 @@ def _shift(arguments: argparse.Namespace) -> int:
         raise ValueError("--sample needs --check: draws are found for all episodes of a suite")
     suite = load_suite(arguments.suite)
     path = draws_path(suite_path(arguments.suite))
-    recorded = load_draws(suite, path) if arguments.check else {}
-    records = _sample(suite.records, arguments.sample, arguments.seed)
-    jobs = [(record, shift, level) for shift in RECERTIFIED for level in LEVELS for record in records]
-    draws: dict[str, dict[str, int]] = {key(shift, level): {} for shift in RECERTIFIED for level in LEVELS}
-    different = 0
-    for name, episode, draw in watched(parallel(_draw, jobs, arguments.workers), len(jobs), "shift"):
-        draws[name][episode] = draw
-        if arguments.check and draw != (before := recorded[name].get(episode, 0)):
-            different += 1
-            print(f"{episode} under {name}: recorded draw {before}, now {draw}", flush=True)
+    jobs: list[KeptJob] = [
+        (arguments.suite, record.episode_id, shift, level)
+        for shift in RECERTIFIED
+        for level in LEVELS
+        for record in _sample(suite.records, arguments.sample, arguments.seed)
+    ]
     if arguments.check:
-        print(f"{len(jobs) - different} of {len(jobs)} draws of {suite.label} are the same")
-        return DIFFERENT if different else 0
+        return _check_draws(suite, load_draws(suite, path), jobs, arguments.workers)
+    journal = path.with_name(f"{path.name}.begun")
+    found = kept(
+        journal, f"{suite.label}, shifts {SHIFT_VERSION}", jobs, _draw, workers=arguments.workers, title="shift"
+    )
+    draws: dict[str, dict[str, int]] = {}
+    for (_, episode, shift, level), draw in found.items():
+        draws.setdefault(f"{shift}/{level}", {})[str(episode)] = draw
     write_draws(suite, draws, path)
-    later = sum(draw > 0 for found in draws.values() for draw in found.values())
-    print(f"{path}: {len(jobs)} draws for {suite.label}; {later} of them are not the first")
+    journal.unlink()
+    print(f"{path}: {len(jobs)} draws for {suite.label}; {sum(draw > 0 for draw in found.values())} are not the first")
     return 0
 
 
-def _draw(job: tuple[EpisodeRecord, Shift, int]) -> tuple[str, str, int]:
-    record, shift, level = job
-    return key(shift, level), record.episode_id, certified_draw(record, shift, level, process_env())
+def _check_draws(suite: Suite, recorded: Draws, jobs: Sequence[KeptJob], workers: int) -> int:
+    different = 0
+    for (_, episode, shift, level), draw in watched(parallel(_named_draw, jobs, workers), len(jobs), "shift"):
+        if draw != (before := recorded[f"{shift}/{level}"].get(str(episode), 0)):
+            different += 1
+            print(f"{episode} under {shift}/{level}: recorded draw {before}, now {draw}", flush=True)
+    print(f"{len(jobs) - different} of {len(jobs)} draws of {suite.label} are the same")
+    return DIFFERENT if different else 0
+
+
+def _named_draw(job: KeptJob) -> tuple[KeptJob, int]:
+    return job, _draw(job)
+
+
+def _draw(job: KeptJob) -> int:
+    suite, episode, shift, level = job
+    return certified_draw(_records(str(suite))[str(episode)], cast(Shift, shift), int(level), process_env())
+
+
+@functools.cache
+def _records(suite: str) -> dict[str, EpisodeRecord]:
+    return {record.episode_id: record for record in load_suite(suite).records}
 
 
 # ---------------------------------------------------------------------------------------------- generate
@@ -229,18 +252,23 @@ def _generate(arguments: argparse.Namespace) -> int:
     else:
         templates, count, seed, output = _settings(arguments.settings)
     began = time.monotonic()
-    jobs = [(templates[i % len(templates)].name, i // len(templates), seed) for i in range(count)]
-    made = dict(watched(parallel(_certified, jobs, arguments.workers), count, "generate"))
     from thinkbench.certificates import surroundings
 
-    pairs = [made[job] for job in jobs]
+    made_with = surroundings() | {"suite_seed": str(seed)}
+    jobs = [(templates[i % len(templates)].name, i // len(templates), seed) for i in range(count)]
+    journal = output.with_name(f"{output.name}.begun")
+    made = kept(
+        journal, f"{output.name} made with {made_with}", jobs, _certified, workers=arguments.workers, title="generate"
+    )
+    pairs = [from_entry(made[job]) for job in jobs]
     suite = Suite(
         name=output.name.removesuffix(SUFFIX),
         records=tuple(record for record, _ in pairs),
         certificates={record.episode_id: certificate for record, certificate in pairs},
-        made_with=surroundings() | {"suite_seed": str(seed)},
+        made_with=made_with,
     )
     write_suite(suite, output)
+    journal.unlink()
     minutes = (time.monotonic() - began) / 60
     print(f"{output}: {suite.label}, {count} certified episodes ({minutes:.1f} min)")
     return 0
@@ -286,11 +314,11 @@ def _chosen(key: str, given: dict[str, str], known: Sequence[str]) -> Sequence[s
     return values
 
 
-def _certified(job: tuple[str, int, int]) -> tuple[tuple[str, int, int], tuple[EpisodeRecord, Certificate]]:
+def _certified(job: KeptJob) -> dict[str, Any]:
     from thinkbench.certificates import certified_episode
 
     name, index, seed = job
-    return job, certified_episode(load_templates()[name], index, seed, process_env())
+    return entry_of(*certified_episode(load_templates()[str(name)], int(index), int(seed), process_env()))
 
 
 # -------------------------------------------------------------------------------------------------- show

@@ -1,13 +1,15 @@
-"""Work on many episodes: in several processes, with progress on stderr."""
+"""Work on many episodes: in several processes, with progress on stderr, and without loss when it is broken off."""
 
 from __future__ import annotations
 
 import functools
+import json
 import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -18,6 +20,9 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 _PLAIN_SECONDS = 15.0
+
+
+KeptJob = tuple[str | int, ...]
 
 
 @functools.cache
@@ -55,3 +60,51 @@ def watched(results: Iterable[Result], total: int, title: str) -> Iterator[Resul
         if done == total or time.monotonic() - last >= _PLAIN_SECONDS:
             last = time.monotonic()
             sys.stderr.write(f"{title}: {done}/{total}\n")
+
+
+def kept(
+    path: Path, identity: str, jobs: Sequence[KeptJob], work: Callable[[KeptJob], Any], *, workers: int, title: str
+) -> dict[KeptJob, Any]:
+    """Results of all jobs, each written to ``path`` as it comes: broken off, the same call goes on where it was.
+
+    The file has JSON lines: ``identity``, then ``[job, result]``. It is the caller's to delete once the results are
+    where they belong.
+
+    Args:
+        path: The file.
+        identity: What the results depend on besides their jobs.
+        jobs: What is to be done.
+        work: From a job to its result, as JSON data.
+        workers: Number of processes.
+        title: What progress is called.
+
+    Raises:
+        ValueError: The file has results of something else.
+    """
+    done = _read_kept(path, identity)
+    left = [job for job in jobs if job not in done]
+    if done:
+        sys.stderr.write(f"{path}: {len(jobs) - len(left)} of {len(jobs)} are done already\n")
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(f"{json.dumps(line)}\n" for line in (identity, *done.items()))
+        file.flush()
+        for job, result in watched(parallel(functools.partial(_named, work), left, workers), len(left), title):
+            file.write(f"{json.dumps((job, result))}\n")
+            file.flush()
+            done[job] = result
+    return {job: done[job] for job in jobs}
+
+
+def _named(work: Callable[[KeptJob], Any], job: KeptJob) -> tuple[KeptJob, Any]:
+    return job, work(job)
+
+
+def _read_kept(path: Path, identity: str) -> dict[KeptJob, Any]:
+    """What is there; a last line that was cut off counts as not there."""
+    if not path.is_file():
+        return {}
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    whole = [json.loads(line) for line in lines if line.endswith("\n")]
+    if whole and whole[0] != identity:
+        raise ValueError(f"{path} keeps what was begun for {whole[0]}, not for {identity}: finish that, or delete it")
+    return {tuple(job): result for job, result in whole[1:]}

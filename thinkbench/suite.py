@@ -144,22 +144,17 @@ def load_suite(name: str) -> Suite:
         header, *entries = [json.loads(line) for line in lines]
         if header["format"] != FORMAT:
             raise ValueError(f"it has format {header['format']}, this harness reads format {FORMAT}")
+        pairs = [from_entry(entry) for entry in entries]
         suite = Suite(
             name=header["suite"],
-            records=tuple(_record(entry) for entry in entries),
-            certificates={entry["episode_id"]: Certificate.from_dict(entry["certificate"]) for entry in entries},
+            records=tuple(record for record, _ in pairs),
+            certificates={record.episode_id: certificate for record, certificate in pairs},
             made_with=header["made_with"],
         )
+        if suite.hash != header["hash"]:
+            raise ValueError("its episodes are not what its hash says")
     except (gzip.BadGzipFile, EOFError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{source} is no suite of this harness, or damaged: {error}") from error
-    damaged = [
-        entry["episode_id"]
-        for record, entry in zip(suite.records, entries, strict=True)
-        if episode_hash(record) != entry["hash"]
-    ]
-    if damaged or suite.hash != header["hash"]:
-        what = f"episode {damaged[0]} is" if damaged else "its episodes are"
-        raise ValueError(f"{source} is damaged: {what} not what its hash says")
     return suite
 
 
@@ -172,12 +167,29 @@ def write_suite(suite: Suite, path: Path) -> None:
         "episodes": len(suite.records),
         "made_with": dict(suite.made_with),
     }
-    entries = [
-        asdict(record) | {"certificate": asdict(suite.certificates[record.episode_id]), "hash": episode_hash(record)}
-        for record in suite.records
-    ]
+    entries = [entry_of(record, suite.certificates[record.episode_id]) for record in suite.records]
     text = "".join(f"{_canonical(line)}\n" for line in (header, *entries))
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+def entry_of(record: EpisodeRecord, certificate: Certificate) -> dict[str, Any]:
+    """A certified episode as a suite file has it."""
+    return asdict(record) | {"certificate": asdict(certificate), "hash": episode_hash(record)}
+
+
+def from_entry(entry: Mapping[str, Any]) -> tuple[EpisodeRecord, Certificate]:
+    """The opposite of `entry_of`.
+
+    Raises:
+        KeyError: Something is missing.
+        TypeError: Something is not what it should be.
+        ValueError: The episode is not what its hash says.
+    """
+    keys = ("episode_id", "seed", "instructions", "paraphrases", "meta")
+    record = EpisodeRecord(**{key: entry[key] for key in keys})
+    if episode_hash(record) != entry["hash"]:
+        raise ValueError(f"episode {record.episode_id} is not what its hash says")
+    return record, Certificate.from_dict(entry["certificate"])
 
 
 def suite_path(name: str) -> Path:
@@ -199,10 +211,6 @@ def suite_path(name: str) -> Path:
 def shipped_path(name: str) -> Path:
     """Where the package keeps the suite ``name``."""
     return Path(str(files("thinkbench.suites"))) / f"{name}{SUFFIX}"
-
-
-def _record(entry: Mapping[str, Any]) -> EpisodeRecord:
-    return EpisodeRecord(**{key: entry[key] for key in ("episode_id", "seed", "instructions", "paraphrases", "meta")})
 
 
 def _pairs(data: Sequence[Sequence[str]]) -> tuple[tuple[str, str], ...]:

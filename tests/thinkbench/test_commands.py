@@ -9,7 +9,7 @@ from PIL import Image
 
 from harness.cli import main
 from thinkbench import suite as suites
-from thinkbench.suite import FROZEN, Suite, load_suite, write_suite
+from thinkbench.suite import FROZEN, Suite, entry_of, load_suite, write_suite
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_freeze_is_one_command(small: Suite, tmp_path: Path, monkeypatch: pytest
     def ready(job: tuple[str, int, int]) -> object:
         asked.append(job)
         record = records[f"{job[0]}-{job[1]:03d}"]
-        return job, (record, frozen.certificates[record.episode_id])
+        return entry_of(record, frozen.certificates[record.episode_id])
 
     monkeypatch.setattr("thinkbench.commands._certified", ready)
     monkeypatch.setattr("thinkbench.commands.shipped_path", lambda name: tmp_path / f"{name}.jsonl.gz")
