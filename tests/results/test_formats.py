@@ -113,8 +113,8 @@ def example() -> Report:
         status="reported, not independently verified",
         protocol_as_stated="none",
         columns=("1", "average length"),
-        rows=(("Theirs & co.", ("91.4%", "3.20 ± 0.1")),),
-        values=((0.914, 3.2),),
+        rows=(("Theirs & co.", ("91.4%", "3.20 ± 0.1")), ("Others", ("", "2.46"))),
+        values=((0.914, 3.2), (None, 2.46)),
     )
     return Report((full, ablated), (joined, ablation, compute), (published,))
 
