@@ -121,7 +121,9 @@ def _check_plan(reader: RunReader, benchmark: Benchmark, changed: Sequence[str])
     chosen = suite if config["limit"] is None else benchmark.episodes(config["limit"])
     wanted = [(repeat, spec) for repeat in range(reader.identity.repeats) for spec in chosen]
     elsewhere = f" (it ran where the content was another: {'; '.join(changed)})" if changed else ""
-    if len(plan) < len(wanted) or reader.meta("suite_size") != len(suite):
+    if reader.meta("suite_size") != len(suite):
+        raise EntryError(f"its suite_size is {reader.meta('suite_size')}, its protocol has {len(suite)}{elsewhere}")
+    if len(plan) < len(wanted):
         raise EntryError(
             f"the entry is partial: it plans {len(plan)} episodes, its protocol has {len(wanted)}{elsewhere}"
         )
