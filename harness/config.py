@@ -190,6 +190,18 @@ class ConfigGroups:
         if name not in self.options(group):
             raise ConfigError(f"{group}={name}: there is no such {group}{did_you_mean(name, self.options(group))}")
 
+    def named(self, group: str, name: str) -> str:
+        """The option that calls itself ``name``, as runs record it; mostly that is the name of its file as well.
+
+        Raises:
+            ConfigError: if there is none.
+        """
+        options = self.options(group)
+        own = (option for option in options if name not in options and self.load(group, option).get("name") == name)
+        option = next(own, name)
+        self.check(group, option)
+        return option
+
     def load(self, group: str, name: str) -> dict[str, Any]:
         """One option of a group, as plain data."""
         loaded: Any = OmegaConf.to_container(self.compose("empty", [f"+{group}={name}"]), resolve=True)

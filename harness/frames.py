@@ -43,32 +43,41 @@ def build_frame(
     keys: list[str] = []
     ids: list[str] = []
     repeats: list[int] = []
+    kinds: list[int] = []  # which facts a row has: repetitions, and many episodes of a suite, share theirs
     tasks: list[list[str]] = []
     meta = _Columns()
-    known: dict[str, dict[str, Any]] = {}  # repetitions, and many episodes of a suite, have the same facts
-    for row, (key, episode_id, repeat, facts_json, spec) in enumerate(plan):
-        facts = known.get(facts_json)
-        if facts is None:
+    known: dict[str, int] = {}
+    for key, episode_id, repeat, facts_json, spec in plan:
+        kind = known.get(facts_json)
+        if kind is None:
             facts = json.loads(facts_json) if facts_json is not None else _facts_of_json(spec)
+            kind = len(tasks)
+            tasks.append(facts["tasks"])
+            meta.add(kind, facts["meta"])
             if facts_json is not None and len(known) < MOST_KNOWN:
-                known[facts_json] = facts
+                known[facts_json] = kind
         keys.append(key)
         ids.append(episode_id)
         repeats.append(repeat)
-        tasks.append(facts["tasks"])
-        meta.add(row, facts["meta"])
+        kinds.append(kind)
+    planned = _taken(tasks, kinds)
     rows = {key: row for row, key in enumerate(keys)}
     metrics, success = _stage_columns(stages, rows)
-    columns: dict[str, Any] = metrics.lists(len(keys)) | meta.lists(len(keys))
+    columns: dict[str, Any] = metrics.lists(len(keys))
+    columns |= {name: _taken(values, kinds) for name, values in meta.lists(len(tasks)).items()}
     columns |= {"key": _objects(keys), "episode_id": _objects(ids), "repeat": repeats}
     columns |= _attempt_columns(attempts, rows)
     columns |= {
-        "stages_planned": np.fromiter(map(len, tasks), dtype=np.int64, count=len(tasks)),
+        "stages_planned": np.fromiter(map(len, planned), dtype=np.int64, count=len(planned)),
         "stages_completed": np.fromiter(map(sum, success), dtype=np.int64, count=len(success)),
-        "stage_tasks": tasks,
+        "stage_tasks": planned,
         "stage_success": success,
     }
     return pd.DataFrame(columns)
+
+
+def _taken(values: Sequence[Any], places: Sequence[int]) -> list[Any]:
+    return list(map(values.__getitem__, places))
 
 
 class _Columns:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.options import verb
 from harness.instantiate import ConfigError
 from results.compare import compare, comparison_json, comparison_markdown
 from results.html_report import html
 from results.latex import latex
-from results.plots import Plot, comparison_plot, report_plots
 from results.power import Design, power_lines
 from results.render import as_csv, as_json, markdown
 from results.report import Report, build_report
+
+if TYPE_CHECKING:
+    from results.plots import Plot
 
 REPORT_FORMATS = ("csv", "html", "json", "latex", "md")
 COMPARE_FORMATS = {"json": comparison_json, "md": comparison_markdown}
@@ -90,8 +92,11 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def _report(arguments: argparse.Namespace) -> int:
     report = build_report(arguments.runs, arguments.baseline, arguments.config_dir)
-    wanted = arguments.plots is not None or arguments.format == "html"
-    plots = report_plots(report) if wanted else []
+    plots: list[Plot] = []
+    if arguments.plots is not None or arguments.format == "html":
+        from results.plots import report_plots  # matplotlib, which no other verb should wait for
+
+        plots = report_plots(report)
     _save(plots, arguments)
     print(_rendered(report, arguments.format, plots), end="")
     return 0
@@ -106,6 +111,8 @@ def _rendered(report: Report, name: str, plots: Sequence[Plot]) -> str:
 def _compare(arguments: argparse.Namespace) -> int:
     comparison = compare(arguments.first, arguments.second, arguments.config_dir)
     if arguments.plots is not None:
+        from results.plots import comparison_plot  # matplotlib
+
         _save([comparison_plot(comparison)], arguments)
     print(COMPARE_FORMATS[arguments.format](comparison), end="")
     return 0

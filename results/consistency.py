@@ -23,6 +23,7 @@ from harness.store import PlannedEpisode, RunReader
 
 _TOLERANCE = 1e-9
 _MAX_SECONDS = 1e9
+_MAX_MEMORY = 2**50
 _CLOCK_NOISE = 1e-3
 _OUTCOMES = {outcome.value for outcome in Outcome}
 _PHASES = {phase.value for phase in Phase}
@@ -218,6 +219,8 @@ def _attempt(row: Row, stages: Sequence[Row], planned: PlannedEpisode) -> Iterat
     times = [row[f"wall_{part}"] for part in ("env", "agent", "render", "total")]
     if not all(-_CLOCK_NOISE <= seconds <= _MAX_SECONDS for seconds in times):
         yield "its times are impossible"
+    if row["peak_memory"] is not None and not 0 <= row["peak_memory"] <= _MAX_MEMORY:
+        yield f"its memory is impossible: {row['peak_memory']} bytes"
 
 
 def _stage(stage: Row, task: str, max_steps: int) -> Iterator[str]:

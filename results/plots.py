@@ -89,7 +89,7 @@ def _drawing(table: ReportTable) -> Drawing | None:
     if table.key == "compute":
         drawable = sum(cells[table.columns.index("success")].value is not None for _, cells in table.rows)
         return _draw_pareto if drawable else None
-    if table.key.startswith("ablation_") or table.key == "shift_drop":
+    if table.key.startswith("ablation_") or table.key == "shift":
         return _draw_forest
     rates = _rate_columns(table)
     if table.key == "chain":
@@ -116,7 +116,7 @@ def _draw_survival(figure: Figure, table: ReportTable) -> None:
     _lines(axes, table, [i for i in _rate_columns(table) if table.columns[i].isdigit()])
     axes.set_xlabel("tasks in a row")
     axes.set_ylabel("chains that got so far [%]")
-    _finish(axes)
+    _finish(figure, axes)
 
 
 def _draw_rates(figure: Figure, table: ReportTable) -> None:
@@ -126,7 +126,7 @@ def _draw_rates(figure: Figure, table: ReportTable) -> None:
     horizons = [i for i in rates if re.fullmatch(r"h\d+", table.columns[i])]
     _lines(axes, table, horizons or rates, joined=bool(horizons))
     axes.set_ylabel("success [%]")
-    _finish(axes)
+    _finish(figure, axes)
 
 
 def _lines(axes: Axes, table: ReportTable, columns: Sequence[int], joined: bool = True) -> None:
@@ -159,9 +159,9 @@ def _error_bars(axes: Axes, points: Sequence[tuple[float, CellValue]], number: i
     )
 
 
-def _finish(axes: Axes) -> None:
+def _finish(figure: Figure, axes: Axes) -> None:
     axes.set_ylim(-3, 103)
-    axes.legend(fontsize=8)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=2)  # inside it would cover intervals
 
 
 def _draw_forest(figure: Figure, table: ReportTable) -> None:
@@ -211,7 +211,7 @@ def _draw_pareto(figure: Figure, table: ReportTable) -> None:
     axes.set_xscale("log")
     axes.set_xlabel("agent seconds per decision (ringed: efficient)")
     axes.set_ylabel("success [%]")
-    _finish(axes)
+    _finish(figure, axes)
 
 
 def plain(label: str) -> str:

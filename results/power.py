@@ -91,10 +91,10 @@ Power = Callable[[Design, int, float], float]
 
 
 def episodes_needed(design: Design, effect: float, power: Power) -> int:
-    """The smallest number of episodes (per agent) with the design's power.
+    """A number of episodes (per agent) that has the design's power, where one fewer does not.
 
-    The power of the exact test is a saw-tooth; the answer is the first number found by bisection from which on it is
-    reached up to the teeth, checked downwards over the last few numbers.
+    It is the smallest such number, unless nearly all episodes are discordant: then the power of the exact test is a
+    saw-tooth, and bisection ends at one of the teeth.
 
     Raises:
         ValueError: The effect cannot be, or needs more than ten million episodes.
@@ -136,6 +136,8 @@ def power_lines(design: Design, *, episodes: int | None, effect: float | None) -
             found = detectable_effect(design, episodes, power)
             text = "none, however large" if found is None else f"{100 * found:.1f} pp"
             lines.append(f"{name}: minimum detectable effect with {episodes} episodes per agent: {text}")
-    share = "independent outcomes" if design.discordant is None else f"{design.discordant:.1%} discordant episodes"
-    lines.append(f"paired assumes {share}; agents that fail at the same episodes need fewer")
+    if design.discordant is None:
+        lines.append("paired assumes independent outcomes; agents that fail at the same episodes need fewer")
+    else:
+        lines.append(f"paired assumes {design.discordant:.1%} discordant episodes")
     return lines

@@ -141,7 +141,7 @@ def _markdown_cell(cell: CellValue) -> str:
 
 
 def _markdown_published(table: PublishedTable) -> str:
-    rows = [(f"*{name}*", *(f"*{cell}*" for cell in cells)) for name, cells in table.rows]
+    rows = [tuple(f"*{text}*" if text else "" for text in (name, *cells)) for name, cells in table.rows]
     title = f"## Published numbers, {inline(table.status)}: {inline(table.title)}"
     return f"{title}\n\n{inline(published_source(table))}\n\n" + grid(("", *table.columns), rows)
 

@@ -17,7 +17,7 @@ from results.compute import MOST_EPISODES, pareto_efficient
 from results.paired import PairedDifference, holm
 from results.published import PublishedTable, published_tables
 from results.runs import LoadedRun, RunSummary, load_runs
-from results.shifts import Shifted, shift_groups
+from results.shifts import UNSHIFTED, Shifted, shift_groups
 from results.ties import compare_cells, mark_best
 
 COMPUTE_COLUMNS = (
@@ -97,8 +97,7 @@ def build_report(paths: Sequence[Path], baseline: Path | None = None, config_dir
     if baseline is not None:
         full = next(run for run in runs if Path(run.summary.run).resolve() == baseline.resolve())
         tables += _ablation(full, runs)
-    for shifted in shift_groups(runs):
-        tables += _shift_tables(shifted)
+    tables += [_shift_table(shifted) for shifted in shift_groups(runs)]
     tables += [_compute(group) for group in comparable(runs)]
     published = published_tables(run.summary.benchmark for run in runs)
     return Report(tuple(run.summary for run in runs), tuple(tables), published)
@@ -189,34 +188,32 @@ def _holm_by_column(differences: Sequence[Sequence[PairedDifference | None]]) ->
     return [tuple(cells) for cells in zip(*columns, strict=True)]
 
 
-def _shift_tables(group: Shifted) -> list[ReportTable]:
-    """Success of each agent under each shift, and the drop against no shift."""
-    runs = [run for by_shift in group.agents.values() for run in by_shift.values()]
-    success, drops = [], []
+def _shift_table(group: Shifted) -> ReportTable:
+    """Success of each agent under each shift, one row per shift and level, and the change against no shift."""
+    columns: list[str] = []
+    by_agent: list[list[CellValue]] = []
     for label, by_shift in group.agents.items():
-        none = by_shift.get(group.unshifted)
-        success.append((label, tuple(_success(by_shift.get(shift)) for shift in group.shifts)))
-        found = [_drop(by_shift.get(shift), none) for shift in group.shifts if shift != group.unshifted]
+        none = by_shift.get(UNSHIFTED)
+        found = [None if s == UNSHIFTED else _change(by_shift.get(s), none) for s in group.shifts]
         adjusted = iter(holm([entry.p_value for entry in found if entry is not None]))
-        cells = tuple(difference_cell(entry, next(adjusted) if entry is not None else None) for entry in found)
-        drops.append((label, cells))
+        columns += [f"{label}, success", f"{label}, change"]
+        by_agent.append([_success(by_shift.get(shift)) for shift in group.shifts])
+        by_agent.append([difference_cell(entry, next(adjusted) if entry is not None else None) for entry in found])
+    rows = tuple(zip(group.shifts, zip(*by_agent, strict=True), strict=True))
     notes = (
-        *coverage(runs),
-        "Differences to the run without a shift of the same agent, over the episodes in which both have a verdict, "
-        "paired by episode, with 95 % intervals; p-values corrected by Holm over the shifts of the agent.",
+        *coverage([run for by_shift in group.agents.values() for run in by_shift.values()]),
+        "Rows: the shift and its level. Changes are against the run without a shift of the same agent, over the "
+        "episodes in which both have a verdict, paired by episode, with 95 % intervals; p-values corrected by Holm "
+        "over the shifts of the agent.",
     )
-    shifts = tuple(shift for shift in group.shifts if shift != group.unshifted)
-    return [
-        ReportTable("shift_success", f"{group.title}: Success under shift", group.shifts, tuple(success), notes[:-1]),
-        ReportTable("shift_drop", f"{group.title}: Change under shift", shifts, tuple(drops), notes),
-    ]
+    return ReportTable("shift", f"{group.title}: Success under shifts", tuple(columns), rows, notes)
 
 
 def _success(run: LoadedRun | None) -> CellValue:
     return CellValue("text", None) if run is None else work_out(RateCell.of(run.frame))
 
 
-def _drop(run: LoadedRun | None, none: LoadedRun | None) -> PairedDifference | None:
+def _change(run: LoadedRun | None, none: LoadedRun | None) -> PairedDifference | None:
     if run is None or none is None:
         return None
     return compare_cells(run, _success(run), none, _success(none))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.identity import content_hash
-from results.runs import LoadedRun
+from results.runs import LoadedRun, run_labels
 
 SHIFT, LEVEL, UNSHIFTED = "shift", "shift_level", "none"
 
@@ -17,18 +17,13 @@ class Shifted:
 
     Attributes:
         title: Name of the unshifted protocol, or of the first one.
-        shifts: Names of the shifts, the unshifted protocol first.
-        agents: Runs by shift, by row name of the agent.
+        shifts: Names of the shifts with their levels, ``UNSHIFTED`` first.
+        agents: Runs by shift, by name of the agent, which says nothing of the protocol.
     """
 
     title: str
     shifts: tuple[str, ...]
     agents: Mapping[str, Mapping[str, LoadedRun]]
-
-    @property
-    def unshifted(self) -> str:
-        """Name of the column without shift."""
-        return UNSHIFTED
 
 
 def shift_of(run: LoadedRun) -> str | None:
@@ -57,15 +52,12 @@ def shift_groups(runs: Sequence[LoadedRun]) -> list[Shifted]:
 
 def _group(members: Sequence[tuple[str, LoadedRun]]) -> Shifted:
     agents: dict[str, dict[str, LoadedRun]] = {}
-    names: dict[str, str] = {}
     for shift, run in members:
         who = content_hash([dict(run.identity.agent), dict(run.identity.checkpoints), run.identity.seed])
-        names.setdefault(who, run.label)
         # Of several runs of one agent under one shift the first stands in the table.
         agents.setdefault(who, {}).setdefault(shift, run)
-    for who, by_shift in agents.items():
-        if UNSHIFTED in by_shift:
-            names[who] = by_shift[UNSHIFTED].label
+    shown = [by_shift.get(UNSHIFTED) or next(iter(by_shift.values())) for by_shift in agents.values()]
+    names = run_labels([run.summary for run in shown])
     shifts = sorted({shift for shift, _ in members} - {UNSHIFTED})
     title = next((run.summary.protocol for shift, run in members if shift == UNSHIFTED), members[0][1].summary.protocol)
-    return Shifted(title, (UNSHIFTED, *shifts), {names[who]: by_shift for who, by_shift in agents.items()})
+    return Shifted(title, (UNSHIFTED, *shifts), dict(zip(names, agents.values(), strict=True)))

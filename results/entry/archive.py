@@ -41,7 +41,10 @@ def read_archive(path: Path) -> dict[str, bytes]:
         EntryError: unless the file is an archive of exactly the members of an entry, within the bounds.
         OSError: The file cannot be read.
     """
-    size = path.stat().st_size
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # a device or a pipe may never end
+        raise EntryError(f"{path} is no entry: it is no regular file")
+    size = found.st_size
     if size > MAX_ARCHIVE_BYTES:
         raise EntryError(f"{path} has {size >> 20} MiB; an entry has at most {MAX_ARCHIVE_BYTES >> 20}")
     content = path.read_bytes()

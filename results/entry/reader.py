@@ -134,7 +134,7 @@ def _check_classes(config: Any, config_dir: Path | None) -> None:
         chosen = config[group]
         if not isinstance(chosen.get("name"), str):
             raise EntryError(f"{FACTS}: config.{group} has no name")
-        own = _installed(group, chosen["name"], config_dir)
+        own = installed(group, chosen["name"], config_dir)
         for key in compared:
             if chosen.get(key) != own.get(key):
                 raise EntryError(
@@ -154,13 +154,17 @@ def _check_agent_name(identity: Any) -> None:
 
 
 @functools.lru_cache(maxsize=64)
-def _installed(group: str, name: str, config_dir: Path | None) -> dict[str, Any]:
+def installed(group: str, name: str, config_dir: Path | None) -> dict[str, Any]:
+    """The reader's own benchmark or protocol of that name.
+
+    Raises:
+        EntryError: if there is none.
+    """
     groups = ConfigGroups(config_dir)
     try:
-        groups.check(group, name)
+        return groups.load(group, groups.named(group, name))
     except ConfigError as error:
         raise EntryError(f"{error} (--config-dir names a folder with more)") from error
-    return groups.load(group, name)
 
 
 def _fill(db: sqlite3.Connection, table: str, members: Mapping[str, bytes]) -> None:

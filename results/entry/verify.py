@@ -19,7 +19,7 @@ from harness.runs import limit_deviation
 from harness.store import PlannedEpisode, RunReader, StoreError
 from results.consistency import episode_name
 from results.entry.format import TABLES, EntryError, derived_tables, strict_json
-from results.entry.reader import checked_members, digest, load_members
+from results.entry.reader import checked_members, digest, installed, load_members
 
 _TOLERANCE = 1e-9
 
@@ -76,7 +76,7 @@ def verify_entry(
     with load_members(path, members, config_dir) as reader:
         groups = ConfigGroups(config_dir)
         recorded = list(reader.meta("deviations"))
-        _check_admitted(reader, _protocol_changes(reader, groups))  # before anything is built from it
+        _check_admitted(reader, _protocol_changes(reader, config_dir))  # before anything is built from it
         if standard and recorded:
             raise EntryError(f"the entry is non-standard: {'; '.join(recorded)}")
         benchmark = _benchmark(reader)
@@ -121,7 +121,9 @@ def _check_plan(reader: RunReader, benchmark: Benchmark, changed: Sequence[str])
     chosen = suite if config["limit"] is None else benchmark.episodes(config["limit"])
     wanted = [(repeat, spec) for repeat in range(reader.identity.repeats) for spec in chosen]
     elsewhere = f" (it ran where the content was another: {'; '.join(changed)})" if changed else ""
-    if len(plan) < len(wanted) or reader.meta("suite_size") != len(suite):
+    if reader.meta("suite_size") != len(suite):
+        raise EntryError(f"its suite_size is {reader.meta('suite_size')}, its protocol has {len(suite)}{elsewhere}")
+    if len(plan) < len(wanted):
         raise EntryError(
             f"the entry is partial: it plans {len(plan)} episodes, its protocol has {len(wanted)}{elsewhere}"
         )
@@ -136,9 +138,9 @@ def _check_plan(reader: RunReader, benchmark: Benchmark, changed: Sequence[str])
             )
 
 
-def _protocol_changes(reader: RunReader, groups: ConfigGroups) -> tuple[str, ...]:
+def _protocol_changes(reader: RunReader, config_dir: Path | None) -> tuple[str, ...]:
     used = reader.meta("config")["protocol"]
-    return protocol_changes(groups.load("protocol", used["name"]), used)
+    return protocol_changes(installed("protocol", used["name"], config_dir), used)
 
 
 def _check_admitted(reader: RunReader, derived: Sequence[str]) -> None:

@@ -32,7 +32,9 @@ def forest(series: Sequence[Series], unit: str) -> Markup:
     names = min(130, 12 + LETTER * max(len(one.name) for one in series))
     row, top = 22, 6
     height = top + row * len(series) + 26
-    ends = [bound for one in series for bound in _bounds(one.cells[0])]
+    cells = [one.cells[0] for one in series if one.cells[0] is not None]
+    values = [float(cell.value) for cell in cells if isinstance(cell.value, int | float)]
+    ends = [*values, *(bound for cell in cells for bound in _bounds(cell))]  # few chains have no interval
     scale, ticks = _axis(min([0.0, *ends]), max([1.0 if unit == "%" else 0.0, *ends]), names, WIDTH - 12)
     parts = [_tick(scale(at), top, height - 22, _number(at, unit), height - 8) for at in ticks]
     for index, one in enumerate(series):

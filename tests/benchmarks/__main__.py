@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import time
 from pathlib import Path
 
@@ -22,12 +23,14 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in arguments.names:
         print(f"== {name}", flush=True)
+        load = os.getloadavg()[0]
         numbers = importlib.import_module(f"tests.benchmarks.bench_{name}").main()
         if arguments.output is not None:
             arguments.output.mkdir(parents=True, exist_ok=True)
             record = {
                 "date": time.strftime("%Y-%m-%d"),
                 "command": f"python -m tests.benchmarks {name}",
+                "load_before": round(load, 1),  # of others; wall-clock times above it are not the harness's own
                 "machine": provenance.collect({}) | {"command": None},
                 "numbers": numbers,
             }

@@ -264,3 +264,31 @@ def test_an_agent_of_the_users_own_runs_from_a_file_in_the_working_directory(tmp
     )
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.splitlines() == ["mine"]
+
+
+WORLDS_AND_MODELS = {"pybullet", "torch"}
+"""What agents and benchmarks may need; naming them is to import their classes."""
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [
+        (["--help"], set()),
+        (["list", "protocols"], set()),
+        (["list", "runs"], set()),
+        (["list", "agents"], WORLDS_AND_MODELS),
+        (["list", "benchmarks"], WORLDS_AND_MODELS),
+    ],
+)
+def test_verbs_start_without_heavy_packages_that_they_do_not_need(words: list[str], allowed: set[str]) -> None:
+    script = (
+        "import sys\n"
+        "from harness.cli import main\n"
+        "try:\n"
+        "    main(sys.argv[1:])\n"
+        "finally:\n"
+        "    print(*sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *words], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout
+    assert not ({"matplotlib", "pybullet", "ray", "statsmodels", "torch"} - allowed) & set(done.stderr.split())

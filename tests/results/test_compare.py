@@ -142,17 +142,23 @@ def test_ablation_table(runs: dict[str, Path]) -> None:
 
 def test_shift_table(runs: dict[str, Path]) -> None:
     report = build_report([runs["far2"], runs["strong"], runs["far1"], runs["weak"]])
-    success, drop = table(report.tables, "shift_success"), table(report.tables, "shift_drop")
-    assert success.columns == ("none", "far 1", "far 2")
-    assert drop.columns == ("far 1", "far 2")
-    assert len(success.rows) == 2
-    cells = dict(drop.rows)[next(name for name, _ in drop.rows if "0.9" in name)]
+    shift = table(report.tables, "shift")
+    strong, weak = "walker† (gain=0.9, seed 0)", "walker† (gain=0.6, seed 0)"
+    columns = [f"{label}, {kind}" for label in (strong, weak) for kind in ("success", "change")]
+    assert list(shift.columns) == columns, "agents are named without the protocol, which differs from row to row"
+    assert [name for name, _ in shift.rows] == ["none", "far 1", "far 2"]
+    cells = {name: dict(zip(shift.columns, row, strict=True)) for name, row in shift.rows}
     plain, far = solved(runs["strong"]), solved(runs["far2"])
     counts = [int((far & plain).sum()), int((far & ~plain).sum()), int((~far & plain).sum())]
-    assert cells[1].interval == newcombe_paired(*counts, 24 - sum(counts))
-    assert cells[1].value == pytest.approx(far.mean() - plain.mean())
-    weak = dict(success.rows)[next(name for name, _ in success.rows if "0.6" in name)]
-    assert [cell_text(cell) for cell in weak[1:]] == ["-", "-"]
+    change = cells["far 2"][f"{strong}, change"]
+    assert change.interval == newcombe_paired(*counts, 24 - sum(counts))
+    assert change.value == pytest.approx(far.mean() - plain.mean())
+    assert change.value == pytest.approx(
+        float(cells["far 2"][f"{strong}, success"].value or 0) - float(cells["none"][f"{strong}, success"].value or 0)
+    )
+    assert cells["none"][f"{weak}, success"].value == pytest.approx(solved(runs["weak"]).mean())
+    absent = [cells[name][column] for name in ("far 1", "far 2") for column in columns[2:]]
+    assert [cell_text(cell) for cell in [cells["none"][f"{strong}, change"], *absent]] == ["-"] * 5
 
 
 def test_best_is_bold_by_test_and_not_by_digits(runs: dict[str, Path], tmp_path: Path) -> None:

@@ -113,8 +113,8 @@ def example() -> Report:
         status="reported, not independently verified",
         protocol_as_stated="none",
         columns=("1", "average length"),
-        rows=(("Theirs & co.", ("91.4%", "3.20 ± 0.1")),),
-        values=((0.914, 3.2),),
+        rows=(("Theirs & co.", ("91.4%", "3.20 ± 0.1")), ("Others", ("", "2.46"))),
+        values=((0.914, 3.2), (None, 2.46)),
     )
     return Report((full, ablated), (joined, ablation, compute), (published,))
 
@@ -212,6 +212,9 @@ def test_plots_are_vector_graphics_with_intervals(tmp_path: Path) -> None:
     low, high = (100 * bound for bound in (report.tables[0].rows[0][1][0].interval.low, 1.0))  # type: ignore[union-attr]
     assert segments[0][:, 1] == pytest.approx([low, high])
     assert len(caps) == 2
+    figure = plots["00-chain"].figure
+    (legend,) = figure.legends
+    assert legend.get_window_extent().y1 <= axes.get_window_extent().y0, "the legend covers no interval"
     forest = plots["01-ablation_chain"].figure.axes
     assert [axes.get_xlabel().split(" (")[0] for axes in forest] == ["percentage points", "difference of means"]
     pdf = plots["02-compute"].save(tmp_path, "pdf")

@@ -135,6 +135,13 @@ def test_other_content_is_noted_and_cannot_be_replayed(entry: Path, monkeypatch:
         verify_entry(entry, config_dir=CONFIGS, replays=1)
 
 
+def test_protocols_are_found_by_the_name_that_they_give_themselves(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert run_toy(run, "limit=2", "protocol=toy_far") == 0
+    found = verify_entry(export_entry(run, tmp_path / "entry.zip")[0], config_dir=CONFIGS)
+    assert (found.protocol, found.deviations) == ("toy+far/1@1", ("limit: the first 2 of 8 episodes",))
+
+
 def test_benchmarks_that_are_not_here_are_named(entry: Path) -> None:
     with pytest.raises(EntryError, match=r"there is no such benchmark.*--config-dir"):
         open_entry(entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import stat
 import struct
@@ -142,6 +143,10 @@ def test_no_entry_is_read_from_a_folder_or_a_link_to_nowhere(tmp_path: Path) -> 
     (tmp_path / "link.zip").symlink_to(tmp_path / "nowhere")
     with pytest.raises(OSError, match="No such file"):
         open_entry(tmp_path / "link.zip")
+    os.mkfifo(tmp_path / "pipe.zip")
+    for endless in (tmp_path / "pipe.zip", Path("/dev/zero"), tmp_path):
+        with pytest.raises(EntryError, match="is no regular file"):
+            open_entry(endless)
 
 
 # -------------------------------------------------------------------------------------------- JSON and rows

@@ -127,7 +127,7 @@ CASES: dict[str, tuple[Callable[[Contents], object], str]] = {
     "a false mark": (fact(privileged=True), "it states the wrong mark: walker is not privileged"),
     "a run key of another run": (fact(run_key="0" * 32), "run_key is 0+, the identity gives"),
     "a protocol hash of another one": (fact(protocol_hash="0" * 32), "protocol_hash is 0+, the identity gives"),
-    "a smaller suite": (fact(suite_size=4), "the entry is partial"),
+    "a smaller suite": (fact(suite_size=4), "its suite_size is 4, its protocol has 8"),
     "no identity": (fact(identity={}), "is no name of an agent"),
     "no configuration": (fact(config=None), "config must hold benchmark, agent"),
     "no executor": (lambda data: data["run"]["config"].update(executor="x"), "config.executor must be a mapping"),
@@ -157,6 +157,7 @@ CASES: dict[str, tuple[Callable[[Contents], object], str]] = {
     "an attempt that does not count": (first("attempts", final=0), "a verdict that does not count"),
     "a later attempt only": (first("attempts", attempt=1), "FOREIGN KEY|its stages|not numbered"),
     "impossible times": (first("attempts", wall_total=1e12), "its times are impossible"),
+    "impossible memory": (first("attempts", peak_memory=-5), "its memory is impossible: -5 bytes"),
     "no final state": (first("attempts", final_digest=""), "the final state has no hash"),
     "an event of no stage": (first("events", stage=5), "an event outside of its stages"),
     "actions that are not numbers": (
