@@ -7,6 +7,7 @@ for training are drawn from different hashes, which the tests check on scenes as
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -197,7 +198,7 @@ def _meta(scene: SceneSpec, split: Split, kind: str, goal: list[list[str]]) -> d
     return {
         "kind": kind,
         "split": split,
-        "scene": scene.to_dict(),
+        "scene": json.loads(json.dumps(scene.to_dict())),
         "goal": goal,
         "rules": [],
         "plan": [],

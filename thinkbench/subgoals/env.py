@@ -16,9 +16,9 @@ from envs.bullet import Renderer
 from envs.tabletop.cameras import CAMERAS, CameraName
 from envs.tabletop.env import TabletopEnv
 from envs.tabletop.robot import Visuals
-from harness.interfaces import derive_seed
+from harness.interfaces import EpisodeSpec, derive_seed
 from thinkbench.env import ThinkBenchEnv, ThinkBenchTruth
-from thinkbench.subgoals.draw import NAME
+from thinkbench.subgoals.draw import NAME, play_spec
 from thinkbench.subgoals.goals import KINDS, SubGoal, holding, subgoals
 from thinkbench.subgoals.scenes import MAX_OBJECTS
 
@@ -106,7 +106,7 @@ class SubgoalEnv(ThinkBenchEnv):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Set up ``options["episode"]``; see `ThinkBenchEnv.reset`. Without it, a ThinkBench episode is drawn."""
+        """Set up ``options["episode"]``; see `ThinkBenchEnv.reset`. Without it, play in a scene drawn from the seed."""
         observation, info = super().reset(seed=seed, options=options)
         base = super().privileged()
         scene = base.state().scene
@@ -134,6 +134,9 @@ class SubgoalEnv(ThinkBenchEnv):
         truth = super().privileged()
         assert isinstance(truth, SubgoalTruth)
         return truth
+
+    def _draw(self) -> EpisodeSpec:
+        return play_spec(int(self.np_random.integers(2**31)), 0)
 
     def _observe_truth(self) -> dict[str, Any]:
         observation: dict[str, Any] = {}

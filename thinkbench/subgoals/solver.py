@@ -9,11 +9,16 @@ from thinkbench.abstraction import abstract, domain_of
 from thinkbench.ideal import carry_out
 from thinkbench.literals import Goal, Literal
 from thinkbench.motion import Placement, Point, next_placement, placement_of
-from thinkbench.predicates import goal_holds, on
+from thinkbench.predicates import evaluate, goal_holds, on
+from thinkbench.subgoals.goals import EDGES
 from thinkbench.symbolic import TABLE, Domain, Move, Span, SymbolicState, UnsolvableError, span_name
 
 _PLANNED = ("on", "inside", "at_zone", "on_table", "clear")
 """Predicates that the symbolic planner knows."""
+
+_SEEN_FROM_ABOVE = frozenset(
+    {"left_of", "right_of", "behind", "in_front_of", "near", *(f"at_{edge}_edge" for edge in EDGES)}
+)
 
 
 def next_action(state: WorldState, goal: Goal) -> Placement | None:
@@ -75,9 +80,15 @@ def _relocation(state: WorldState, goal: Goal, item: str) -> Placement:
         return placement_of(state, domain, (), Move(burden, TABLE))
     if not domain.is_pickable(current, item):
         raise UnsolvableError(f"{item} cannot be picked up")
-    x, y, _ = state.objects[item].position
+    body = state.objects[item]
+    x, y, z = body.position
+    # Most places fail these, which need no more than where the object is seen from above.
+    flat = [literal for literal in goal if literal.predicate in _SEEN_FROM_ABOVE]
 
     def reaches(end: Point) -> bool:
+        moved = replace(state, objects={**state.objects, item: replace(body, position=(*end, z))})
+        if not all(evaluate(moved, literal) for literal in flat):
+            return False
         return goal_holds(carry_out(state, Placement(Move(item, TABLE), (x, y), end, 0.0, 0.0)), goal)
 
     return placement_of(state, domain, (), Move(item, TABLE), reaches)
