@@ -93,11 +93,13 @@ class DatasetConfig:
         enabled: Whether the run collects training data; set by the verb.
         record: Observations; all that the environment makes unless given.
         images: ``png`` (lossless) or ``jpeg``, for RGB pictures.
+        image_size: Side in pixels of recorded RGB pictures; as they are observed unless given.
     """
 
     enabled: bool = False
     record: list[str] | None = None
     images: str = "png"
+    image_size: int | None = None
 
 
 @dataclass
@@ -400,6 +402,8 @@ def _check_values(config: RunConfig) -> None:
     parse_video(config.video)
     if config.dataset.images not in ("png", "jpeg"):
         raise ConfigError(f"dataset.images={config.dataset.images!r} is not one of png, jpeg")
+    if config.dataset.image_size is not None and config.dataset.image_size < 1:
+        raise ConfigError(f"dataset.image_size={config.dataset.image_size}: must be at least 1 pixel")
     benchmark = config.protocol.get("benchmark", config.benchmark["name"])
     if benchmark != config.benchmark["name"]:
         raise ConfigError(

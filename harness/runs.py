@@ -99,7 +99,10 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
     protocol = {key: value for key, value in config.protocol.items() if key != "_target_"}
     if config.dataset.enabled:
         # Part of the protocol's hash, so that a collection can share a table with no evaluation.
-        protocol["collection"] = {"record": config.dataset.record, "images": config.dataset.images}
+        recorded_as: dict[str, Any] = {"record": config.dataset.record, "images": config.dataset.images}
+        if config.dataset.image_size is not None:
+            recorded_as["image_size"] = config.dataset.image_size
+        protocol["collection"] = recorded_as
     identity = RunIdentity(
         benchmark=config.benchmark["name"],
         protocol=protocol,
@@ -308,7 +311,7 @@ def _recording(config: RunConfig) -> RecordingRequest | None:
     if not config.dataset.enabled:
         return None
     keys = None if config.dataset.record is None else tuple(config.dataset.record)
-    return RecordingRequest(keys, cast(ImageFormat, config.dataset.images))
+    return RecordingRequest(keys, cast(ImageFormat, config.dataset.images), config.dataset.image_size)
 
 
 def _executor(config: RunConfig) -> Executor:

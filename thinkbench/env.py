@@ -58,7 +58,7 @@ class ThinkBenchTruth:
 
 
 class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
-    """One stage per episode: reach the goal that the instruction states.
+    """One stage per episode: reach the goal that the instruction states. An episode of play has no goal and no success.
 
     Success is judged after settling: where the goal holds at the end of an action, the world goes on for
     ``settle_seconds`` with the arm at rest, and the goal must still hold then. A tower that falls is no success. Where
@@ -153,7 +153,7 @@ class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
         broken = broken_rule(state, truth.rules)
         if broken is None:
             self._milestones.update(state)
-        success = broken is None and goal_holds(state, truth.goal)
+        success = broken is None and bool(truth.goal) and goal_holds(state, truth.goal)
         if success:
             self._tabletop.world.hold(self._settle_steps)
             state = truth.state()

@@ -61,8 +61,8 @@ class MilestoneTracker:
 
     @property
     def progress(self) -> float:
-        """Share of milestones reached, in [0, 1]."""
-        return sum(self.reached) / len(self.reached)
+        """Share of milestones reached, in [0, 1]; 0 where there are none."""
+        return sum(self.reached) / len(self.reached) if self.reached else 0.0
 
     @property
     def first_missing(self) -> int | None:

@@ -6,7 +6,7 @@ The generator certifies episodes with it (an episode whose plan has no room is r
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +47,9 @@ from thinkbench.symbolic import (
     useful_places,
     wanted_supports,
 )
+
+Point = tuple[float, float]
+"""A place on the table ``(x, y)``, metres."""
 
 GRASP_HEIGHT = 0.02
 """Height above the table of the point between the finger pads when they hold something that stands there, metres."""
@@ -133,14 +136,22 @@ def _reaches(domain: Domain, state: SymbolicState, goal: Goal, limit: int) -> bo
     return True
 
 
-def placement_of(state: WorldState, domain: Domain, goal: Goal, move: Move) -> Placement:
-    """Where to take hold for ``move`` and where to put down: the place with the most room for it."""
+def placement_of(
+    state: WorldState, domain: Domain, goal: Goal, move: Move, accepts: Callable[[Point], bool] | None = None
+) -> Placement:
+    """Where to take hold for ``move`` and where to put down: the place with the most room for it.
+
+    Where the move goes to the table, ``accepts`` says which places there will do; see `free_spot`.
+    """
     x, y, _ = state.objects[move.item].position
     yaw = grasp_yaw(state, move.item)
     final = _release_yaw(state, domain, move, yaw)
     turn = _half_turn(final - yaw)
     pick_room = _room_for_arm(state, move.item, np.array([[x, y]]), _grasp_point(state, move.item), yaw=yaw)
-    end, place_room = _destination(state, domain, goal, move, yaw=final)
+    if move.destination == TABLE:
+        end, place_room = free_spot(state, goal, move.item, final, accepts)
+    else:
+        end, place_room = _destination(state, domain, move, yaw=final)
     room = min(float(pick_room[0]), place_room, _room_for_fingers(state, move.item, yaw))
     return Placement(move, (x, y), end, turn, room)
 
@@ -195,12 +206,11 @@ def _room_for_fingers(state: WorldState, name: str, yaw: float) -> float:
 # ------------------------------------------------------------------------------------------ destinations
 
 
-def _destination(
-    state: WorldState, domain: Domain, goal: Goal, move: Move, yaw: float
-) -> tuple[tuple[float, float], float]:
-    """Where to put the object's centre, and how much room there is; ``yaw`` is the gripper's turn when it lets go."""
-    if move.destination == TABLE:
-        return free_spot(state, goal, move.item, yaw)
+def _destination(state: WorldState, domain: Domain, move: Move, yaw: float) -> tuple[Point, float]:
+    """Where to put the object's centre off the table, and how much room there is.
+
+    ``yaw`` is the gripper's turn when it lets go.
+    """
     if move.destination in domain.containers:
         points = _container_points(state, move)
     elif move.destination in domain.zones:
@@ -216,7 +226,7 @@ def _destination(
     return end, min(best, -FINGER_GAP) if crosswise else best
 
 
-def _top(state: WorldState, domain: Domain, move: Move, yaw: float) -> tuple[tuple[float, float], float]:
+def _top(state: WorldState, domain: Domain, move: Move, yaw: float) -> tuple[Point, float]:
     """The middle of an object's top, or between two posts, and how much room there is."""
     bases = domain.spans[move.destination].posts if move.destination in domain.spans else (move.destination,)
     x, y = np.mean([state.objects[base].position[:2] for base in bases], axis=0).tolist()
@@ -245,12 +255,17 @@ def _zone_points(state: WorldState, move: Move) -> Points:
     return points
 
 
-def free_spot(state: WorldState, goal: Goal, item: str, yaw: float = 0.0) -> tuple[tuple[float, float], float]:
+def free_spot(
+    state: WorldState, goal: Goal, item: str, yaw: float = 0.0, accepts: Callable[[Point], bool] | None = None
+) -> tuple[Point, float]:
     """The nearest place on the table where ``item`` can be put down with comfortable room, and how much room that is.
 
     It keeps clear of zones, of everything that stands there, of the way of the gripper's body to tall piles, and of
     where the goal wants a tower to grow. Without such a place, the one with the most room is returned. ``yaw`` is the
-    gripper's turn when it lets go.
+    gripper's turn when it lets go; only places that ``accepts`` says yes to are considered.
+
+    Raises:
+        UnsolvableError: No place is accepted.
     """
     spec = spec_of(state, item)
     margin = radius(spec.kind, spec.size)
@@ -265,14 +280,19 @@ def free_spot(state: WorldState, goal: Goal, item: str, yaw: float = 0.0) -> tup
     for zone in state.scene.zones:
         room = np.minimum(room, _outside(points, zone.centre, zone.half_extents) - margin - _ZONE_GAP)
     near = np.linalg.norm(points - np.array(state.objects[item].position[:2]), axis=1)
-    return _choose(points, np.minimum(room, _COMFORT), near)
+    return _choose(points, np.minimum(room, _COMFORT), near, accepts)
 
 
-def _choose(points: Points, room: Points, cost: Points | None = None) -> tuple[tuple[float, float], float]:
-    """The point with the most room; among equals, the one of least cost."""
+def _choose(
+    points: Points, room: Points, cost: Points | None = None, accepts: Callable[[Point], bool] | None = None
+) -> tuple[Point, float]:
+    """The accepted point with the most room; among equals, the one of least cost."""
     order = np.lexsort((np.zeros(len(points)) if cost is None else np.round(cost, 6), -np.round(room, 4)))
-    best = order[0]
-    return (float(points[best, 0]), float(points[best, 1])), float(room[best])
+    for best in order.tolist():
+        point = (float(points[best, 0]), float(points[best, 1]))
+        if accepts is None or accepts(point):
+            return point, float(room[best])
+    raise UnsolvableError("there is no such place on the table")
 
 
 def _bases(goal: Goal) -> frozenset[str]:

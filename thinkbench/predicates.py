@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from envs.tabletop.scene import Kind, ObjectSpec, WorldState, ZoneSpec
-from envs.tabletop.shapes import dimensions, inner_dimensions, is_container
+from envs.tabletop.shapes import WORKSPACE, dimensions, inner_dimensions, is_container
 from thinkbench.geometry import (
     distance_to_polygon,
     footprint,
@@ -41,6 +41,9 @@ SIDE_MARGIN = 0.02
 
 NEAR_DISTANCE = 0.05
 """Largest gap, in metres, between the outlines of two objects that are near each other."""
+
+EDGE_STRIP = 0.06
+"""Width, in metres, of the strip along an edge of the workspace in which an object is at that edge."""
 
 LEVEL_TOLERANCE = 0.05
 """Largest tilt of something that bridges two posts, in radians (3 degrees)."""
@@ -216,6 +219,26 @@ def near(state: WorldState, item: str, other: str) -> bool:
     return bool(min(distance_to_polygon(a, b).min(), distance_to_polygon(b, a).min()) <= NEAR_DISTANCE)
 
 
+def at_left_edge(state: WorldState, item: str) -> bool:
+    """The object's centre is within `EDGE_STRIP` of the workspace's edge on the robot's left, or beyond it."""
+    return state.objects[item].position[1] >= WORKSPACE[1][1] - EDGE_STRIP
+
+
+def at_right_edge(state: WorldState, item: str) -> bool:
+    """`at_left_edge` for the edge on the robot's right."""
+    return state.objects[item].position[1] <= WORKSPACE[1][0] + EDGE_STRIP
+
+
+def at_back_edge(state: WorldState, item: str) -> bool:
+    """`at_left_edge` for the edge that is farthest from the robot."""
+    return state.objects[item].position[0] >= WORKSPACE[0][1] - EDGE_STRIP
+
+
+def at_front_edge(state: WorldState, item: str) -> bool:
+    """`at_left_edge` for the edge that is nearest to the robot."""
+    return state.objects[item].position[0] <= WORKSPACE[0][0] + EDGE_STRIP
+
+
 def _offset(state: WorldState, item: str, other: str) -> tuple[float, float]:
     (ax, ay, _), (bx, by, _) = state.objects[item].position, state.objects[other].position
     return ax - bx, ay - by
@@ -256,6 +279,7 @@ PREDICATES: dict[str, Predicate] = {
         test.__name__: Predicate(test, 1)
         for test in (held, on_table, clear, upright, at_rest, at_any_zone, on_bare_table, shares_zone, on_smaller)
     },
+    **{test.__name__: Predicate(test, 1) for test in (at_left_edge, at_right_edge, at_back_edge, at_front_edge)},
 }
 
 

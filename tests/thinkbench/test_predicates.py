@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 
 from envs.tabletop.scene import Colour, Kind, Size, ZoneSpec
-from envs.tabletop.shapes import dimensions, inner_dimensions
+from envs.tabletop.shapes import WORKSPACE, dimensions, inner_dimensions
 from thinkbench import predicates as p
 from thinkbench.literals import Literal
 from thinkbench.predicates import (
     ANGULAR_REST,
     CONTACT_TOLERANCE,
+    EDGE_STRIP,
     LEVEL_TOLERANCE,
     LINEAR_REST,
     NEAR_DISTANCE,
@@ -223,6 +224,17 @@ def test_literals_are_checked(words: list[str], message: str) -> None:
 def test_unknown_objects_are_named() -> None:
     with pytest.raises(KeyError, match="q"):
         p.evaluate(pair(), Literal("upright", ("q",)))
+
+
+@SIDES
+@pytest.mark.parametrize(("edge", "axis", "side"), [("left", 1, 1), ("right", 1, -1), ("back", 0, 1), ("front", 0, -1)])
+def test_edges_are_strips_of_the_workspace(beyond: float, expected: bool, edge: str, axis: int, side: int) -> None:
+    position = [0.0, 0.0, 0.02]
+    position[axis] = side * (WORKSPACE[axis][1] - EDGE_STRIP - beyond)
+    state = world(thing("a", position=(position[0], position[1], position[2])))
+    assert {name for name in ("left", "right", "back", "front") if PREDICATES[f"at_{name}_edge"].test(state, "a")} == (
+        {edge} if expected else set()
+    )
 
 
 def test_every_predicate_is_documented() -> None:
