@@ -269,7 +269,7 @@ class _Model:
         for base in domain.movable:
             for x in sorted(domain.bearers.get(base, ())):
                 yield self.can_support(named[base], named[x])
-        for area in (*domain.open_containers, *domain.zones):
+        for area in (*sorted(domain.open_containers), *domain.zones):
             yield self.reachable(named[area])
         for name, span in domain.spans.items():
             for x in sorted(span.bears):

@@ -1,5 +1,8 @@
 """The PDDL model against the abstract domain, and Fast Downward against the project's own planner."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -139,6 +142,21 @@ def test_the_text_is_typed_lifted_and_the_same_every_time() -> None:
     assert "(fits_in b tray)" not in text
     plain = pddl.pddl_text(pddl.planning_problem(BLOCKS, BLOCKS.state({}), goal("on a b")))
     assert "_span" not in plain  # only the actions that the episode has use for
+
+
+def test_the_text_does_not_depend_on_the_order_of_sets() -> None:
+    script = (
+        "from thinkbench import pddl; from thinkbench.symbolic import Domain; names = frozenset('abcdefgh')\n"
+        "domain = Domain(('x', 'y'), {}, dict.fromkeys(sorted(names), 1), {}, open_containers=names)\n"
+        "print(pddl.pddl_text(pddl.planning_problem(domain, domain.state({}), ())))"
+    )
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", script], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(texts) == 1
 
 
 def test_slots_are_counted_only_where_they_may_run_out() -> None:
