@@ -2,7 +2,8 @@
 
 A worker that hangs inside a native call can report nothing, so it writes each phase *before* entering it into a
 memory-mapped file of a few bytes. The sentinel (``harness.executors.sentinel``) reads that file from another process
-and enforces the deadlines.
+and enforces the deadlines. Nothing keeps it from reading in the middle of a write, so there are two slots, written in
+turn, each with a checksum: while one is being written, the other holds the phase before.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import mmap
 import struct
 import time
 import traceback
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ from harness.identity import KEY_LENGTH
 from harness.records import EpisodeError, Phase
 
 _LAYOUT = struct.Struct(f"<QdB{KEY_LENGTH}s")
+_CHECKSUM_BYTES = 4
+_SLOT = _LAYOUT.size + _CHECKSUM_BYTES
+_SLOTS = 2
 _PHASES = {phase: number for number, phase in enumerate(Phase)}
 
 
@@ -58,16 +63,18 @@ class PhaseBoard:
         self._count = 0
         self._map: mmap.mmap | None = None
         if path is not None:
-            path.write_bytes(bytes(_LAYOUT.size))
+            path.write_bytes(bytes(_SLOTS * _SLOT))
             with path.open("r+b") as stream:
-                self._map = mmap.mmap(stream.fileno(), _LAYOUT.size)
+                self._map = mmap.mmap(stream.fileno(), _SLOTS * _SLOT)
             self.enter(Phase.IDLE)
 
     def enter(self, phase: Phase, key: str = "") -> None:
         """Note that ``phase`` begins now."""
         self._count += 1
         if self._map is not None:
-            _LAYOUT.pack_into(self._map, 0, self._count, time.monotonic(), _PHASES[phase], key.encode())
+            status = _LAYOUT.pack(self._count, time.monotonic(), _PHASES[phase], key.encode())
+            start = self._count % _SLOTS * _SLOT
+            self._map[start : start + _SLOT] = status + _checksum(status)
 
     @contextmanager
     def during(self, phase: Phase, key: str = "") -> Iterator[None]:
@@ -85,6 +92,16 @@ class PhaseBoard:
 
 
 def read_status(path: Path) -> PhaseStatus:
-    """The reading end."""
-    count, since, phase, key = _LAYOUT.unpack(path.read_bytes()[: _LAYOUT.size])
+    """The reading end: the last phase whose entry was written completely."""
+    slots: list[tuple[int, float, int, bytes]] = []
+    while not slots:  # both are torn only if the writer finished one and began the other while they were read
+        data = path.read_bytes()
+        halves = [data[start : start + _SLOT] for start in range(0, _SLOTS * _SLOT, _SLOT)]
+        statuses = [(half[: _LAYOUT.size], half[_LAYOUT.size :]) for half in halves]
+        slots = [_LAYOUT.unpack(status) for status, checksum in statuses if checksum == _checksum(status)]
+    count, since, phase, key = max(slots)
     return PhaseStatus(count, since, tuple(Phase)[phase], key.rstrip(b"\0").decode())
+
+
+def _checksum(status: bytes) -> bytes:
+    return zlib.crc32(status).to_bytes(_CHECKSUM_BYTES, "little")
