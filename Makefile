@@ -29,7 +29,7 @@ torch-cuda:
 
 demo: install
 	@rm -rf $(DEMO)
-	$(BIN)/harness run -m benchmark=thinkbench agent=expert,random,noop limit=12 video=first:3 executor=ray run_dir=$(DEMO)
+	$(BIN)/harness run -m benchmark=thinkbench agent=expert,greedy,random limit=12 video=first:3 executor=ray run_dir=$(DEMO)
 	@$(BIN)/harness report $(DEMO)/* > $(DEMO)/report.md
 	@cat $(DEMO)/report.md
 	@echo "Report: $(DEMO)/report.md"

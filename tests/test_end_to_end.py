@@ -38,7 +38,7 @@ def test_the_demo_runs_and_tells_the_truth(tmp_path: Path) -> None:
     run = subprocess.run([*harness, *words], cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
     assert run.returncode == 0, run.stderr
     run_dirs = [Path(line) for line in run.stdout.splitlines()]
-    assert sorted(path.name.split("-")[2] for path in run_dirs) == ["expert", "noop", "random"]
+    assert sorted(path.name.split("-")[2] for path in run_dirs) == ["expert", "greedy", "random"]
     for path in run_dirs:
         assert len(list((path / "videos").glob("*.mp4"))) == 1
     assert "report" in shlex.split(report_line.partition(">")[0])
