@@ -109,7 +109,9 @@ def from_pretrained(source: str | Path, *, revision: str | None = None, digest: 
     with torch.device("meta"):  # the weights follow; random ones would be thrown away
         model = ThinkJEPA(config.model)
     try:
-        model.load_state_dict(load_file(folder / WEIGHTS), assign=True)
+        # Copies: what safetensors gives lives in the file, which may be replaced, and is not aligned for fast kernels.
+        weights = {name: tensor.clone() for name, tensor in load_file(folder / WEIGHTS).items()}
+        model.load_state_dict(weights, assign=True)
     except SafetensorError as error:
         raise CheckpointError(
             f"{folder / WEIGHTS} is no complete safetensors file ({error}); fetch it again"

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from agents.thinkjepa.losses.contrastive import infonce
-from agents.thinkjepa.losses.inverse_dynamics import InverseDynamics
 from agents.thinkjepa.losses.prediction import mse, rollout_loss, smooth_l1
+from agents.thinkjepa.losses.readouts import TokenReadout, known_mse, transition
 from agents.thinkjepa.losses.regularisers import (
     covariance_penalty,
     effective_rank,
@@ -193,12 +193,12 @@ def test_labels_pull_where_the_literal_loss_pushes():
     assert literal >= 0 > labelled
 
 
-# --------------------------------------------------------------------------- inverse dynamics and weights
+# ----------------------------------------------------------------------------------- readouts and weights
 
 
 def test_inverse_dynamics_learns_where_something_moved():
     """Which of four tokens changed cannot be told from their mean."""
-    head = InverseDynamics(token_width=6, tokens=4, action_dim=4)
+    head = TokenReadout(token_width=2 * 6, tokens=4, outputs=4)
     optimiser = torch.optim.Adam(head.parameters(), 1e-2)
     before = normal(64, 4, 6)
     where = torch.arange(64) % 4
@@ -207,9 +207,20 @@ def test_inverse_dynamics_learns_where_something_moved():
     action = functional.one_hot(where, 4).float()
     for _ in range(60):
         optimiser.zero_grad()
-        mse(head(before, after), action).backward()
+        mse(head(transition(before, after)), action).backward()
         optimiser.step()
-    assert mse(head(before, after), action) < 0.05
+    assert mse(head(transition(before, after)), action) < 0.05
+
+
+def test_known_mse_counts_known_entries_only():
+    prediction = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    target = torch.tensor([[0.0, math.nan], [0.0, 4.0]])
+    known = torch.tensor([[True, False], [True, True]])
+    loss = known_mse(prediction, target, known)
+    assert loss.item() == pytest.approx((1 + 9 + 0) / 3)
+    loss.backward()
+    torch.testing.assert_close(prediction.grad, torch.tensor([[2 / 3, 0.0], [2.0, 0.0]]))
+    assert known_mse(prediction, target, torch.zeros_like(known)).item() == 0
 
 
 def test_seed_weights():
