@@ -40,6 +40,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """``(B, S, D) -> (B, S, D)``. ``bias`` broadcasts to ``(B, heads, S, S)``: added, or kept where true."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if bias is not None and bias.dtype != torch.bool:
+            bias = bias.to(q.dtype)
         attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.dropout(self.out(attended.transpose(1, 2).flatten(2)))  # type: ignore[no-any-return]
 

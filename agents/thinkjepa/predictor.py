@@ -94,14 +94,15 @@ class Predictor(nn.Module):
         """One step ahead.
 
         Args:
-            state: ``(B, N, D)``.
+            state: ``(B, N, D)``, of any precision.
             conditioning: Of one action (F = 1).
             bias: ``(B or 1, N)``, added to the attention logits of the keys.
 
         Returns:
-            ``(B, N, D)``: the next state, or its change where the configuration says ``residual``; not normalised.
+            ``(B, N, D)``: the next state, or its change where the configuration says ``residual``; not normalised, in
+            the precision of the weights.
         """
-        tokens = self.project_in(state) + pool_grid(self.positions, self.grid)
+        tokens = self._enter(state) + pool_grid(self.positions, self.grid)
         if conditioning.token is not None:
             tokens = tokens + conditioning.token
         if self.action_map is not None and conditioning.points is not None:
@@ -130,7 +131,8 @@ class Predictor(nn.Module):
         index = torch.cat((context_index, target_index), dim=1)
         frame, patch = index // self.side**2, index % self.side**2
         masked = self.mask_token.expand(*target_index.shape, -1)
-        tokens = torch.cat((self.project_in(context), masked.to(context.dtype)), dim=1)
+        entered = self._enter(context)
+        tokens = torch.cat((entered, masked.to(entered.dtype)), dim=1)
         tokens = tokens + self.positions[patch] + self.times[frame]
         if conditioning.token is not None:
             tokens = tokens + gather_tokens(conditioning.token, frame)
@@ -142,6 +144,9 @@ class Predictor(nn.Module):
                 Film(*(gather_tokens(part, frame) for part in layer.unbind(2))) for layer in conditioning.film.unbind(2)
             ]
         return self._transform(tokens, films, None)[:, context_index.shape[1] :]
+
+    def _enter(self, tokens: Tensor) -> Tensor:
+        return self.project_in(tokens.to(self.project_in.weight.dtype))  # type: ignore[no-any-return]
 
     def _transform(self, tokens: Tensor, films: list[Film | None], bias: Tensor | None) -> Tensor:
         for block, film in zip(self.blocks, films, strict=True):

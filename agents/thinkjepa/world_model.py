@@ -28,7 +28,9 @@ class WorldModel(nn.Module):
     """Encoder, state space and predictor.
 
     A state is ``(B, N, D)``: the encoder's tokens, average-pooled to the grid, then normalised. Predictions pass
-    through the same normalisation, so a roll-out feeds the predictor what training showed it.
+    through the same normalisation, so a roll-out feeds the predictor what training showed it. States are float32
+    whatever the weights are: differences between candidates are small, and a state that is rounded to bfloat16 at every
+    step has three times the error in its cost.
 
     Actions are in the environment's units; ``action_mean`` and ``action_std`` (of the training data, kept with the
     weights) bring them to unit scale.
@@ -74,7 +76,7 @@ class WorldModel(nn.Module):
 
     def encode(self, frames: Tensor) -> Tensor:
         """Frames ``(B, T, 3, H, W)`` in [0, 1] to states ``(B, T, N, D)``."""
-        return self.normalise(self.features(frames))
+        return self.normalise(self.features(frames).float())
 
     # ----------------------------------------------------------------------------------------- dynamics
 
@@ -91,7 +93,7 @@ class WorldModel(nn.Module):
 
     def advance(self, state: Tensor, conditioning: Conditioning, bias: Tensor | None = None) -> Tensor:
         """The next state: ``(B, N, D)``, the `condition` of one action and a `key_bias` to ``(B, N, D)``."""
-        output = self.predictor.step(state, conditioning, None if bias is None else bias.to(state.dtype))
+        output = self.predictor.step(state, conditioning, bias).float()
         return self.normalise(state + output if self.config.predictor.residual else output)
 
     def rollout(self, state: Tensor, actions: Tensor, relevance: Tensor | None = None) -> Tensor:
@@ -126,11 +128,11 @@ class WorldModel(nn.Module):
         Returns:
             ``(B, M, D)``, normalised; the target is the normalised encoding of the same patches by the target encoder.
         """
-        context = self.normalise(self.encoder(frames, context_index))
+        context = self.normalise(self.encoder(frames, context_index).float())
         conditioning = (
             self.predictor.condition_without_action(*frames.shape[:2]) if actions is None else self.condition(actions)
         )
-        return self.normalise(self.predictor.infill(context, context_index, target_index, conditioning))
+        return self.normalise(self.predictor.infill(context, context_index, target_index, conditioning).float())
 
     # ----------------------------------------------------------------------------------------- planning
 

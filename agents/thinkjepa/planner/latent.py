@@ -14,10 +14,10 @@ from agents.thinkjepa.planner.sampling import draw_noise
 from agents.thinkjepa.planner.shooting import ActionBox, Plan, plan, warm_starts
 from agents.thinkjepa.world_model import WorldModel
 
-# Tokens that a CPU rolls out at once. Measured on one core of an EPYC with 1 MiB of L2, 64 tokens of width 128, per
-# candidate of two steps: 2.3 to 2.7 ms of CPU time at 512 to 4096 tokens, 2.9 at 8192, 3.3 at 16384, where activations
-# have left the caches.
-_CPU_TOKENS = 1024
+# What a CPU rolls out at once: tokens times bytes of one number. Measured on one core of an EPYC with 1 MiB of L2, 64
+# tokens of width 128, per candidate of two steps in float32: 2.3 to 2.7 ms of CPU time at 512 to 4096 tokens, 2.9 at
+# 8192, 3.3 at 16384, where activations have left the caches.
+_CPU_BUDGET = 8192
 
 
 class LatentPlanner:
@@ -27,6 +27,8 @@ class LatentPlanner:
     out from that state. A GPU takes all lanes and candidates as one batch. A CPU gains nothing from large batches; it
     takes one lane at a time and as many candidates as its caches hold, which also makes a lane's plan the same bit by
     bit whatever other lanes there are.
+
+    The predictor computes in the precision of its weights (`WorldModel.cast_weights`), all else in float32.
     """
 
     def __init__(
@@ -64,7 +66,8 @@ class LatentPlanner:
                 f"not make up the {world_model.config.action_dim} of the model's actions"
             )
         on_cpu = device.type == "cpu"
-        self._piece = max(1, _CPU_TOKENS // world_model.config.tokens) if on_cpu else None
+        tokens = _CPU_BUDGET // world_model.predictor.project_in.weight.element_size()
+        self._piece = max(1, tokens // world_model.config.tokens) if on_cpu else None
         self._cost = world_model.cost
         if compile:
             mode = None if on_cpu else "reduce-overhead"

@@ -61,7 +61,7 @@ def test_pieces_do_not_change_the_plan(monkeypatch):
     model = world_model()
     state, goal = lanes(model, 2)
     whole = planner(model).plan(state, goal, [0, 1])
-    monkeypatch.setattr(latent, "_CPU_TOKENS", 5 * 16)  # 32 candidates in pieces of 5, the last one of 2
+    monkeypatch.setattr(latent, "_CPU_BUDGET", 5 * 16 * 4)  # 32 candidates in pieces of 5, the last one of 2
     in_pieces = planner(model).plan(state, goal, [0, 1])
     torch.testing.assert_close(in_pieces.costs, whole.costs, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(in_pieces.actions, whole.actions, rtol=1e-3, atol=1e-4)
@@ -76,6 +76,22 @@ def test_actions_are_embedded_once_per_candidate_and_nothing_is_encoded(monkeypa
     monkeypatch.setattr(model.encoder, "forward", lambda *_: pytest.fail("encoded while planning"))
     planner(model).plan(state, goal, [0, 1])
     assert sum(embedded) == 2 * 2 * 32  # lanes, iterations, candidates
+
+
+def test_reduced_precision_plans_with_nearly_the_same_costs():
+    model = world_model()
+    state, goal = lanes(model, 1)
+    actions = torch.rand(1, 200, 2, ACTION_DIM)
+    objective = Objective()
+    with torch.no_grad():
+        exact = model.cost(state, goal, actions, objective)
+        expected = planner(model).plan(state, goal, [0])
+        reduced = planner(model.cast_weights(torch.bfloat16)).plan(state, goal, [0])
+        rough = model.cost(state, goal, actions, objective)
+    assert reduced.costs.dtype == reduced.actions.dtype == torch.float32
+    torch.testing.assert_close(reduced.costs, expected.costs, rtol=0.02, atol=0)
+    ranks = torch.stack([costs[0].argsort().argsort().float() for costs in (exact, rough)])
+    assert torch.corrcoef(ranks)[0, 1] > 0.98
 
 
 def test_a_warm_start_continues_the_plan_before():

@@ -347,9 +347,25 @@ def test_bfloat16_follows_float32_and_keeps_the_geometry():
 
     expected = cost()
     model.cast_weights(torch.bfloat16)
-    assert model.encode(frames).dtype == torch.bfloat16
+    assert model.features(frames).dtype == torch.bfloat16
+    assert model.encode(frames).dtype == torch.float32
     torch.testing.assert_close(cost(), expected, rtol=0.05, atol=0.02)
     torch.testing.assert_close(model.predictor.action_map.homographies, homographies, rtol=0, atol=0)
+
+
+def test_mixed_precision_training_reaches_every_weight():
+    model = world_model(action_points=(IDENTITY_POINT,))
+    masks = sample_masks(SEED_BLOCKS, batch=2, frames=4, side=4, rng=np.random.default_rng(0))
+    clip, actions = torch.rand(2, 4, 3, 16, 16), torch.rand(2, 4, ACTION_DIM)
+    corner = torch.zeros(2, 16)
+    corner[:, 0] = 16
+    with torch.autocast("cpu", torch.bfloat16):
+        filled = model.infill(clip, masks.context, masks.target, actions)
+        rolled = model.rollout(model.encode(clip)[:, 0], actions, corner)
+        unlabelled = model.infill(clip, masks.context, masks.target)
+    assert filled.dtype == rolled.dtype == torch.float32
+    (filled.square() + unlabelled.abs()).mean().add((rolled**3).mean()).backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 
 def test_encoder_kinds_are_checked():
