@@ -74,13 +74,16 @@ def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
 
 
 def pool_grid(tokens: Tensor, grid: int) -> Tensor:
-    """Average-pool a square token grid: ``(..., S, D) -> (..., grid * grid, D)``; row-major, S a square."""
+    """Average-pool a square token grid: ``(..., S, D) -> (..., grid * grid, D)``; row-major, S a square.
+
+    Where the sides are no multiples of each other, neighbouring cells share rows or columns (14 to 4: cells of 4 or 5).
+    """
     side = round(tokens.shape[-2] ** 0.5)
     if side == grid:
         return tokens
-    cell = side // grid
-    cells = tokens.reshape(*tokens.shape[:-2], grid, cell, grid, cell, tokens.shape[-1])
-    return cells.mean(dim=(-4, -2)).flatten(-3, -2)
+    pictures = tokens.reshape(-1, side, side, tokens.shape[-1]).movedim(-1, 1)
+    cells = functional.adaptive_avg_pool2d(pictures, grid).flatten(2).mT
+    return cells.reshape(*tokens.shape[:-2], grid**2, tokens.shape[-1])
 
 
 def init_weights(module: nn.Module) -> None:

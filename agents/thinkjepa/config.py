@@ -125,7 +125,8 @@ class WorldModelConfig:
     normalisation: Normalisation = "layer"
 
     def __post_init__(self) -> None:
-        _require_divisible("patches per side", self.encoder.side, "grid", self.grid)
+        if self.grid > self.encoder.side:
+            raise ValueError(f"grid={self.grid} is finer than the encoder's {self.encoder.side} patches per side")
         for point in self.predictor.action_points:
             if max(point.x, point.y) >= self.action_dim:
                 raise ValueError(f"action_points names component {max(point.x, point.y)} of {self.action_dim}")

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agents.thinkjepa.blocks import pool_grid
-from agents.thinkjepa.config import Normalisation, WorldModelConfig
+from agents.thinkjepa.config import EncoderConfig, Normalisation, WorldModelConfig
 from agents.thinkjepa.distances import Objective
 from agents.thinkjepa.encoder import ViTEncoder
 from agents.thinkjepa.predictor import Conditioning, Predictor
 from agents.thinkjepa.relevance import key_bias
-from agents.thinkjepa.vjepa2 import VJEPA2Encoder
 
 
 def normalise_state(tokens: Tensor, rule: Normalisation) -> Tensor:
@@ -42,8 +41,7 @@ class WorldModel(nn.Module):
     def __init__(self, config: WorldModelConfig) -> None:
         super().__init__()
         self.config = config
-        encoders = {"vit": ViTEncoder, "vjepa2": VJEPA2Encoder}
-        self.encoder = encoders[config.encoder.kind](config.encoder)
+        self.encoder = _make_encoder(config.encoder)
         self.predictor = Predictor(
             config.predictor,
             token_width=config.encoder.width,
@@ -181,3 +179,11 @@ class WorldModel(nn.Module):
         """
         relevance = info["relevance"][:, 0] if "relevance" in info else None
         return self.cost(info["state"][:, 0], info["goal"][:, 0], candidates, Objective(), relevance)
+
+
+def _make_encoder(config: EncoderConfig) -> nn.Module:
+    if config.kind == "vit":
+        return ViTEncoder(config)
+    from agents.thinkjepa.vjepa2 import VJEPA2Encoder  # transformers takes seconds to import
+
+    return VJEPA2Encoder(config)

@@ -35,9 +35,9 @@ from agents.thinkjepa.world_model import WorldModel
 
 ACTION_DIM = 6
 LANES = (1, 4)
-REPEATS = 7
+REPEATS = 5
 # Without kept elites, as the other planner has none. Both score as many new candidates either way.
-CONFIG = PlannerConfig(population=64, horizon=2, iterations=3, keep_elites=0)
+CONFIG = PlannerConfig(population=128, horizon=2, iterations=2, keep_elites=0)
 LOW, HIGH = -np.ones(ACTION_DIM), np.ones(ACTION_DIM)
 
 

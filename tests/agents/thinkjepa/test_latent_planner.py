@@ -114,6 +114,8 @@ def test_what_does_not_fit_is_named():
         planner(model).plan(state, goal, [0])
     with pytest.raises(ValueError, match="1 warm_start for 2 lanes"):
         planner(model).plan(state, goal, [0, 1], warm_start=[None])
+    with pytest.raises(ValueError, match=r"training mode.*call eval"):
+        planner(model.train()).plan(state, goal, [0, 1])
 
 
 def test_the_whole_plan_is_one_graph():
