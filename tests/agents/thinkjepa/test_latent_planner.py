@@ -61,7 +61,7 @@ def test_pieces_do_not_change_the_plan(monkeypatch):
     model = world_model()
     state, goal = lanes(model, 2)
     whole = planner(model).plan(state, goal, [0, 1])
-    monkeypatch.setattr(latent, "_CPU_BUDGET", 5 * 16 * 4)  # 32 candidates in pieces of 5, the last one of 2
+    monkeypatch.setattr(latent, "_CPU_TOKENS", {4: 5 * 16})  # 32 candidates in pieces of 5, the last one of 2
     in_pieces = planner(model).plan(state, goal, [0, 1])
     torch.testing.assert_close(in_pieces.costs, whole.costs, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(in_pieces.actions, whole.actions, rtol=1e-3, atol=1e-4)
