@@ -149,6 +149,7 @@ class GPIConfig:
         scene: Whether goal tokens are conditioned on the current state and predict its change.
         projection: ``learned``, or ``random``: a fixed random projection without anything learned (the seed's
             ablation).
+        text: What embeds sub-goals: ``hashed_words`` (`words.embed`), or ``external``: a reasoner's language model.
     """
 
     language_dim: PositiveInt
@@ -157,6 +158,7 @@ class GPIConfig:
     modulation: Literal["additive", "product"] = "additive"
     scene: bool = True
     projection: Literal["learned", "random"] = "learned"
+    text: Literal["hashed_words", "external"] = "hashed_words"
 
     def __post_init__(self) -> None:
         if self.projection == "random" and (self.layers or self.scene or self.modulation == "additive"):

@@ -18,7 +18,9 @@ class LossWeights:
         rollout: Of the multi-step roll-out.
         inverse_dynamics: Of the error of the recovered action.
         state: Of the state auxiliary, which reads ground truth.
-        gpi: lambda_GPI.
+        gpi: lambda_GPI, of the contrastive loss of goals.
+        regression: Of goal tokens against the tokens of states that reach them.
+        ranking: Of goals that rank the action that reached them before others.
     """
 
     prediction: float = 1.0
@@ -27,6 +29,8 @@ class LossWeights:
     inverse_dynamics: float = 1.0
     state: float = 1.0
     gpi: float = 1.0
+    regression: float = 1.0
+    ranking: float = 1.0
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum of ``terms``, whose names are those of the attributes; terms not given are not counted.
@@ -40,7 +44,7 @@ class LossWeights:
         return sum((getattr(self, name) * term for name, term in terms.items()), start=next(iter(terms.values())) * 0)
 
 
-SEED_WEIGHTS = LossWeights(prediction=1.0, regulariser=0.5, rollout=0.0, inverse_dynamics=0.0, state=0.0, gpi=1.0)
+SEED_WEIGHTS = LossWeights(regulariser=0.5, rollout=0.0, inverse_dynamics=0.0, state=0.0, regression=0.0, ranking=0.0)
 """The seed's (sections 4.7 and 5): lambda_reg 0.5, lambda_GPI 1.0.
 
 On L2-normalised targets at D = 1280 the prediction loss is at most about 8e-4 while the regulariser spans 3.6, so the
