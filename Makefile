@@ -17,7 +17,7 @@ install: .venv/installed
 	@echo "Installing into .venv (torch: $(TORCH)) ..."
 	$(PYTHON) -m venv .venv
 	$(MAKE) --no-print-directory torch-$(TORCH)
-	$(PIP) --editable '.[dev]'
+	$(PIP) --editable '.[dev,certify]'
 	@touch $@
 
 # A wheel in a folder that pip is configured with comes first, then the index of CPU builds.

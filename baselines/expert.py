@@ -22,11 +22,15 @@ class ExpertPolicy(Protocol):
 
 
 POLICIES: Mapping[str, str] = {
+    "thinkbench.subgoals": "baselines.subgoal_expert:SubgoalExpert",
     "thinkbench": "baselines.thinkbench_expert:ThinkBenchExpert",
     "envs.calvin": "baselines.calvin_expert:CalvinExpert",
     "envs.language_table": "baselines.language_table_expert:LanguageTableExpert",
 }
-"""Policy by the package that the environment's privileged object comes from. Imported when first needed."""
+"""Policy by the package that the environment's privileged object comes from, inner packages before outer ones.
+
+Imported when first needed.
+"""
 
 
 class Expert(SingleLaneAgent):

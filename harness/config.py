@@ -8,7 +8,7 @@ a `ConfigError` that names the key and the remedy, raised before anything starts
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib.resources import files
 from itertools import product
@@ -93,11 +93,13 @@ class DatasetConfig:
         enabled: Whether the run collects training data; set by the verb.
         record: Observations; all that the environment makes unless given.
         images: ``png`` (lossless) or ``jpeg``, for RGB pictures.
+        image_size: Side in pixels of recorded RGB pictures; as they are observed unless given.
     """
 
     enabled: bool = False
     record: list[str] | None = None
     images: str = "png"
+    image_size: int | None = None
 
 
 @dataclass
@@ -237,6 +239,15 @@ def override_recorded(recorded: dict[str, Any], overrides: Sequence[str]) -> Run
     return merged
 
 
+def protocol_changes(standard: Mapping[str, Any], used: Mapping[str, Any]) -> tuple[str, ...]:
+    """``key: standard -> used`` of every field in which a protocol departs from the one that it is named after."""
+    return tuple(
+        f"protocol.{key}: {standard.get(key, '(default)')} -> {value}"
+        for key, value in used.items()
+        if standard.get(key, "(default)") != value
+    )
+
+
 def parse_video(value: str) -> tuple[str, int]:
     """``(mode, count)`` of the key ``video``: ``first:3`` is ``("first", 3)``."""
     match = re.fullmatch(r"(none|all|failures)|first:([1-9]\d*)", value)
@@ -311,12 +322,7 @@ def _compose_one(groups: ConfigGroups, overrides: list[str]) -> Composed:
             f"protocol={protocol}@{version}: this harness has {protocol}@{config.protocol['version']}; install the "
             f"version of the harness that has it, or use the current one"
         )
-    standard = groups.load("protocol", protocol)
-    changes = tuple(
-        f"protocol.{key}: {standard.get(key, '(default)')} -> {value}"
-        for key, value in config.protocol.items()
-        if standard.get(key, "(default)") != value
-    )
+    changes = protocol_changes(groups.load("protocol", protocol), config.protocol)
     config.benchmark["name"] = choices["benchmark"]
     config.agent["name"] = choices["agent"]
     _check_values(config)
@@ -384,6 +390,8 @@ def _check_values(config: RunConfig) -> None:
     parse_video(config.video)
     if config.dataset.images not in ("png", "jpeg"):
         raise ConfigError(f"dataset.images={config.dataset.images!r} is not one of png, jpeg")
+    if config.dataset.image_size is not None and config.dataset.image_size < 1:
+        raise ConfigError(f"dataset.image_size={config.dataset.image_size}: must be at least 1 pixel")
     benchmark = config.protocol.get("benchmark", config.benchmark["name"])
     if benchmark != config.benchmark["name"]:
         raise ConfigError(

@@ -83,6 +83,17 @@ def is_image(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.ndim >= 2
 
 
+def resized(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """An RGB picture ``uint8 (H, W, 3)`` at ``size`` x ``size`` pixels, each the mean of the area that it covers.
+
+    What is recorded or packed smaller than it was observed went through here; an agent that was trained on that
+    brings its observations to the same size by the same rule.
+    """
+    if image.shape[:2] == (size, size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BOX))
+
+
 def encode_image(image: npt.NDArray[Any], image_format: ImageFormat = "png") -> bytes:
     """A picture's file: ``uint8 (H, W, 3)`` as PNG or JPEG, ``float32`` or ``int32 (H, W)`` as lossless TIFF.
 

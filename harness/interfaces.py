@@ -418,20 +418,42 @@ class RateCell:
 
     ``distinct`` is the number of different episodes among the valid ones, where a run repeats them; ``None`` if all
     are different. Repetitions tell less than new episodes, so the interval is that of ``distinct`` trials.
+
+    ``verdicts`` are the single verdicts (bool), indexed by the rows of the frame they come from. Two runs are compared
+    by them, episode by episode; without them the cell takes part in no test.
     """
 
     successes: int
     valid: int
     errors: int = 0
     distinct: int | None = None
+    verdicts: pd.Series[Any] | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> RateCell:
+        """Success over (a part of) the frame that `Benchmark.summarise` gets."""
+        ended = frame[frame["outcome"].isin(["success", "failure"])]
+        return cls.over(ended["success"], int((frame["outcome"] == "error").sum()), ended["episode_id"].nunique())
+
+    @classmethod
+    def over(cls, verdicts: pd.Series[Any], errors: int = 0, distinct: int | None = None) -> RateCell:
+        """Of single verdicts, indexed by rows of the frame; ``distinct`` of them are of different episodes."""
+        repeated = distinct if distinct != len(verdicts) else None
+        return cls(int(verdicts.sum()), len(verdicts), errors, repeated, verdicts)
 
 
 @dataclass(frozen=True)
 class MeanCell:
-    """Values of a mean; ``clusters`` (same length) names the group that is resampled together for its interval."""
+    """Values of a mean; ``clusters`` (same length) names the group that is resampled together for its interval.
+
+    ``rows`` are the frame's rows that the values come from, which lets two runs be compared; ``better`` says which
+    values are preferable.
+    """
 
     values: tuple[float, ...]
     clusters: tuple[str, ...] | None = None
+    rows: Sequence[int] | None = field(default=None, compare=False, repr=False)
+    better: Literal["higher", "lower"] = "higher"
 
 
 Cell = RateCell | MeanCell | int | float | str

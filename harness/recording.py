@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from harness.dataset import IMAGE_TYPE, ImageFormat, column_name, encode_image, is_image
+from harness.dataset import IMAGE_TYPE, ImageFormat, column_name, encode_image, is_image, resized
 from harness.interfaces import Observation, Stage
 
 SHAPES_KEY = "shapes"
@@ -24,10 +24,12 @@ class RecordingRequest:
     Attributes:
         keys: Observations; ``None`` for all that the environment makes.
         images: ``png`` (lossless) or ``jpeg``, for RGB pictures.
+        image_size: Side in pixels of recorded RGB pictures (`harness.dataset.resized`); ``None`` as they are observed.
     """
 
     keys: tuple[str, ...] | None
     images: ImageFormat
+    image_size: int | None = None
 
 
 class EpisodeRecorder:
@@ -38,6 +40,7 @@ class EpisodeRecorder:
 
     def __init__(self, request: RecordingRequest, control_hz: float | None) -> None:
         self._images = request.images
+        self._image_size = request.image_size
         self._keys = request.keys
         self._seconds = 1.0 / control_hz if control_hz else 1.0
         self._cells: dict[str, list[Any]] = {}
@@ -57,7 +60,7 @@ class EpisodeRecorder:
         for key in self._keys:
             if key not in observation:
                 raise KeyError(f"{key!r} is to be recorded, but the environment observes {', '.join(observation)}")
-            value = observation[key]
+            value = self._at_size(observation[key])
             name = column_name(key, value)
             if is_image(value):
                 cell: Any = {"bytes": encode_image(value, self._images), "path": None}
@@ -65,6 +68,11 @@ class EpisodeRecorder:
                 cell = value if isinstance(value, str) else np.array(value)
             self._cells.setdefault(name, []).append(cell)
             self._shapes.setdefault(name, np.shape(value))
+
+    def _at_size(self, value: Any) -> Any:
+        if self._image_size is None or not is_image(value) or value.ndim != 3:
+            return value
+        return resized(value, self._image_size)
 
     def act(self, action: npt.NDArray[Any], index: int, stage: Stage, success: bool, progress: float) -> None:
         """Keep the action on the last observation and what came of it."""

@@ -132,6 +132,8 @@ class EpisodeResult:
         recording: The episode as training data (a ``pyarrow.Table``, see `harness.recording`), if it was recorded.
         worker: Name of the worker that ran it.
         started_at: Unix time.
+        peak_memory: Bytes: the most that the worker's process had resident until the episode ended; ``None`` where
+            nobody could tell (the process died).
     """
 
     key: str
@@ -148,6 +150,7 @@ class EpisodeResult:
     recording: Any = None
     worker: str = ""
     started_at: float = 0.0
+    peak_memory: int | None = None
 
     def progress(self, planned_stages: int) -> float:
         """Mean progress over all planned stages; stages that never started count as 0."""

@@ -7,6 +7,7 @@ follow ``harness.interfaces`` and nothing more.
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -284,6 +285,7 @@ class Lane:
             recording=recording,
             worker=self._worker,
             started_at=episode.started_at,
+            peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,  # Linux counts in KiB
         )
 
     def _discard_environment(self) -> None:

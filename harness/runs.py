@@ -99,7 +99,10 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
     protocol = {key: value for key, value in config.protocol.items() if key != "_target_"}
     if config.dataset.enabled:
         # Part of the protocol's hash, so that a collection can share a table with no evaluation.
-        protocol["collection"] = {"record": config.dataset.record, "images": config.dataset.images}
+        recorded_as: dict[str, Any] = {"record": config.dataset.record, "images": config.dataset.images}
+        if config.dataset.image_size is not None:
+            recorded_as["image_size"] = config.dataset.image_size
+        protocol["collection"] = recorded_as
     identity = RunIdentity(
         benchmark=config.benchmark["name"],
         protocol=protocol,
@@ -121,12 +124,15 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
     )
     if not plan or len({planned.key for planned in plan}) < len(plan):
         raise ConfigError(f"benchmark={config.benchmark['name']} lists no episodes, or two with the same id")
-    deviations = [*composed.protocol_changes, *benchmark.deviations()]
+    deviations = [*composed.protocol_changes, *benchmark.deviations(), *limit_deviation(len(chosen), len(suite))]
     if config.dataset.enabled:
         deviations.insert(0, "a collection of training data, not an evaluation")
-    if len(chosen) < len(suite):
-        deviations.append(f"limit: the first {len(chosen)} of {len(suite)} episodes")
     return PreparedRun(config, benchmark, identity, plan, tuple(deviations), len(suite), agent_class.privileged)
+
+
+def limit_deviation(chosen: int, suite: int) -> list[str]:
+    """Why a run of fewer episodes than the protocol's is non-standard; nothing if it has all."""
+    return [f"limit: the first {chosen} of {suite} episodes"] if chosen < suite else []
 
 
 def _collection(
@@ -305,7 +311,7 @@ def _recording(config: RunConfig) -> RecordingRequest | None:
     if not config.dataset.enabled:
         return None
     keys = None if config.dataset.record is None else tuple(config.dataset.record)
-    return RecordingRequest(keys, cast(ImageFormat, config.dataset.images))
+    return RecordingRequest(keys, cast(ImageFormat, config.dataset.images), config.dataset.image_size)
 
 
 def _executor(config: RunConfig) -> Executor:

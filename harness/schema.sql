@@ -1,5 +1,6 @@
 -- The run store: one SQLite file per run (WAL mode, one writer). This file is the schema's only definition.
 -- JSON columns hold canonical JSON. Times are Unix seconds, durations seconds.
+-- Schema version 2. Version 1 had no columns `facts` and `peak_memory`; such stores are read, and resuming adds them.
 
 -- Facts about the run as a whole. Keys: schema_version, identity (see harness.identity.RunIdentity), run_key,
 -- protocol_hash, config (the resolved configuration), deviations (why the run is non-standard; [] if it is not),
@@ -24,7 +25,9 @@ CREATE TABLE episodes (
     ordinal    INTEGER NOT NULL UNIQUE,
     episode_id TEXT NOT NULL,
     repeat     INTEGER NOT NULL,
-    spec       TEXT NOT NULL                  -- JSON of EpisodeSpec
+    spec       TEXT NOT NULL,                 -- JSON of EpisodeSpec
+    facts      TEXT                           -- JSON: the spec's {meta: its scalars, tasks: of its stages}, by which
+                                              -- tables group; kept apart so that they need not parse whole specs
 ) STRICT;
 
 -- Every attempt at an episode. `final` marks the one that counts; there is at most one per episode.
@@ -47,10 +50,12 @@ CREATE TABLE attempts (
     error_message TEXT,
     traceback     TEXT,
     final_digest  TEXT NOT NULL,              -- hash of the simulator's last state
-    actions       BLOB NOT NULL,              -- zlib of float64 little-endian (T, A), C order
-    action_size   INTEGER NOT NULL,           -- A
-    decisions     BLOB NOT NULL,              -- zlib of float32 little-endian (T, 3): env, agent, render seconds
     video         TEXT,                       -- file name below videos/
+    peak_memory   INTEGER,                    -- bytes: most that the worker's process had resident so far
+    action_size   INTEGER NOT NULL,           -- A
+    -- The blobs are last: reading what stands before them does not touch them.
+    actions       BLOB NOT NULL,              -- zlib of float64 little-endian (T, A), C order
+    decisions     BLOB NOT NULL,              -- zlib of float32 little-endian (T, 3): env, agent, render seconds
     PRIMARY KEY (key, attempt)
 ) STRICT;
 CREATE UNIQUE INDEX one_final_attempt ON attempts (key) WHERE final = 1;

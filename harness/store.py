@@ -23,11 +23,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from harness.frames import build_frame, spec_facts
 from harness.identity import RunIdentity, canonical_json
 from harness.interfaces import EpisodeSpec
 from harness.records import EpisodeResult, Outcome
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)
 STORE_NAME = "run.sqlite"
 LOCK_NAME = "run.lock"
 
@@ -50,26 +52,31 @@ class PlannedEpisode:
 class RunReader:
     """Reads a run, also while another process writes it.
 
+    Args:
+        run_dir: The run's folder.
+        db: A store that was filled from elsewhere (see `empty_store`); ``run_dir`` is then only its name.
+
     Raises:
         StoreError: if ``run_dir`` holds no run, or one of another schema version.
     """
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, db: sqlite3.Connection | None = None) -> None:
         self.run_dir = run_dir
         path = run_dir / STORE_NAME
-        if not path.is_file():
+        if db is None and not path.is_file():
             raise StoreError(
                 f"{run_dir} holds no run ({STORE_NAME} is missing); `harness list runs` shows what there is"
             )
         self._lock_path = run_dir / LOCK_NAME
-        self._db = sqlite3.connect(path, timeout=60)
+        self._db = db or sqlite3.connect(path, timeout=60)
         self._db.row_factory = sqlite3.Row
         try:
             version = self.meta("schema_version")
         except (sqlite3.DatabaseError, KeyError) as error:
             raise StoreError(f"{path} is not a complete run store: {error}") from error
-        if version != SCHEMA_VERSION:
-            raise StoreError(f"{path} has schema version {version}, this harness reads {SCHEMA_VERSION}")
+        if version not in READABLE_VERSIONS:
+            readable = " and ".join(map(str, READABLE_VERSIONS))
+            raise StoreError(f"{path} has schema version {version}, this harness reads {readable}")
 
     def __enter__(self) -> RunReader:
         return self
@@ -138,6 +145,13 @@ class RunReader:
             return str(row["ending"]) if row else "not started"
         return "running" if _is_locked(self._lock_path) else "killed"
 
+    def rows(self, table: str) -> Iterator[dict[str, Any]]:
+        """Every row of a table of ``schema.sql`` as it is stored, in the order of its primary key."""
+        columns = list(self._db.execute(f"PRAGMA table_info({table})"))
+        order = ", ".join(c["name"] for c in sorted(columns, key=lambda c: int(c["pk"])) if c["pk"])
+        for row in self._db.execute(f"SELECT * FROM {table} ORDER BY {order}"):
+            yield dict(row)
+
     def attempts(self) -> pd.DataFrame:
         """Every attempt, without the blobs."""
         columns = [r["name"] for r in self._db.execute("PRAGMA table_info(attempts)") if r["type"] != "BLOB"]
@@ -148,10 +162,43 @@ class RunReader:
         """Every stage of every attempt; ``metrics`` as JSON text."""
         return pd.read_sql_query("SELECT * FROM stages ORDER BY key, attempt, stage", self._db)
 
-    def events(self, *, final: bool = False) -> pd.DataFrame:
-        """Every event, of every attempt or of the final ones; ``data`` as JSON text."""
-        which = "JOIN attempts a USING (key, attempt) WHERE a.final = 1" if final else ""
-        return pd.read_sql_query(f"SELECT e.* FROM events e {which} ORDER BY e.key, e.attempt, e.ordinal", self._db)
+    def errors(self) -> pd.DataFrame:
+        """Attempts that ended in an error: ``key``, ``attempt``, ``final``, ``error_phase``, ``error_message``."""
+        columns = "key, attempt, final, error_phase, error_message"
+        return pd.read_sql_query(
+            f"SELECT {columns} FROM attempts WHERE outcome = 'error' ORDER BY key, attempt", self._db
+        )
+
+    def peak_memory(self) -> int | None:
+        """Bytes: the most that any worker's process had resident; ``None`` if it was not recorded."""
+        if not self._has_column("attempts", "peak_memory"):
+            return None
+        peak: int | None = self._db.execute("SELECT MAX(peak_memory) FROM attempts").fetchone()[0]
+        return peak
+
+    def events(self, *, final: bool = False, kind: str | None = None, episodes: int | None = None) -> pd.DataFrame:
+        """Events; ``data`` as JSON text.
+
+        Args:
+            final: Only of final attempts.
+            kind: Only of this kind.
+            episodes: Only of as many final attempts, the same that `decisions` takes.
+        """
+        final = final or episodes is not None
+        attempts = self._sample(episodes) if final else "SELECT key, attempt FROM attempts"
+        which = "WHERE e.kind = ?" if kind is not None else ""
+        order = "ORDER BY e.key, e.attempt, e.ordinal"
+        query = f"SELECT e.* FROM events e JOIN ({attempts}) USING (key, attempt) {which} {order}"
+        return pd.read_sql_query(query, self._db, params=[] if kind is None else [kind])
+
+    @staticmethod
+    def _sample(episodes: int | None) -> str:
+        """Final attempts, or some of them. Keys are hashes, so the first ones are a random sample."""
+        limit = "" if episodes is None else f"LIMIT {int(episodes)}"
+        return f"SELECT key, attempt FROM attempts WHERE final = 1 ORDER BY key {limit}"
+
+    def _has_column(self, table: str, column: str) -> bool:
+        return any(row["name"] == column for row in self._db.execute(f"PRAGMA table_info({table})"))
 
     def actions(self, key: str) -> npt.NDArray[np.float64]:
         """The actions ``(T, A)`` of an episode's final attempt; ``KeyError`` if there is none."""
@@ -163,45 +210,39 @@ class RunReader:
         flat = np.frombuffer(zlib.decompress(row["actions"]), dtype="<f8")
         return flat.reshape(-1, row["action_size"]) if row["action_size"] else flat.reshape(0, 0)
 
-    def decisions(self) -> npt.NDArray[np.float32]:
-        """Seconds of env, agent and render ``(N, 3)`` of all decisions of all final attempts."""
-        rows = self._db.execute("SELECT decisions FROM attempts WHERE final = 1 ORDER BY key")
-        parts = [np.frombuffer(zlib.decompress(row["decisions"]), dtype="<f4").reshape(-1, 3) for row in rows]
-        return np.concatenate([np.zeros((0, 3), np.float32), *parts])
+    def decisions(self, episodes: int | None = None) -> npt.NDArray[np.float32]:
+        """Seconds of env, agent and render ``(N, 3)`` of all decisions of all final attempts, or of ``episodes`` of
+        them, which are a random sample (and always the same).
+        """
+        query = f"SELECT decisions FROM attempts JOIN ({self._sample(episodes)}) USING (key, attempt) ORDER BY key"
+        parts = [np.frombuffer(zlib.decompress(row["decisions"]), dtype="<f4") for row in self._db.execute(query)]
+        return np.concatenate([np.zeros(0, np.float32), *parts]).reshape(-1, 3)
 
     def frame(self) -> pd.DataFrame:
         """One row per planned episode, as `harness.interfaces.Benchmark.summarise` documents it."""
-        final = {r["key"]: r for r in self._db.execute("SELECT * FROM attempts WHERE final = 1")}
-        stages: dict[str, list[sqlite3.Row]] = {}
-        query = "SELECT s.* FROM stages s JOIN attempts a USING (key, attempt) WHERE a.final = 1 ORDER BY s.stage"
-        for row in self._db.execute(query):
-            stages.setdefault(row["key"], []).append(row)
-        return pd.DataFrame(
-            [_frame_row(planned, final.get(planned.key), stages.get(planned.key, [])) for planned in self.plan()]
+        facts = "facts" if self._has_column("episodes", "facts") else "NULL"
+        plan = self._rows(
+            f"SELECT key, episode_id, repeat, {facts}, CASE WHEN {facts} IS NULL THEN spec END "
+            "FROM episodes ORDER BY ordinal"
         )
+        return build_frame(plan, self._final_attempts(), self._final_stages())
 
+    def _final_attempts(self) -> sqlite3.Cursor:
+        columns = "key, outcome, progress, steps, attempt, wall_total, video"
+        return self._rows(f"SELECT {columns} FROM attempts WHERE final = 1")
 
-def _frame_row(planned: PlannedEpisode, attempt: sqlite3.Row | None, stages: Sequence[sqlite3.Row]) -> dict[str, Any]:
-    metrics = {name: value for stage in stages for name, value in json.loads(stage["metrics"]).items()}
-    scalars = {k: v for k, v in planned.spec.meta.items() if isinstance(v, str | int | float | bool)}
-    return {
-        **metrics,
-        **scalars,
-        "key": planned.key,
-        "episode_id": planned.spec.episode_id,
-        "repeat": planned.repeat,
-        "outcome": attempt["outcome"] if attempt else "missing",
-        "success": bool(attempt and attempt["outcome"] == Outcome.SUCCESS),
-        "progress": attempt["progress"] if attempt else 0.0,
-        "steps": attempt["steps"] if attempt else 0,
-        "attempts": attempt["attempt"] + 1 if attempt else 0,
-        "wall_total": attempt["wall_total"] if attempt else 0.0,
-        "stages_planned": len(planned.spec.stages),
-        "stages_completed": sum(bool(stage["success"]) for stage in stages),
-        "stage_tasks": [stage.task for stage in planned.spec.stages],
-        "stage_success": [bool(stage["success"]) for stage in stages],
-        "video": attempt["video"] if attempt else None,
-    }
+    def _final_stages(self) -> sqlite3.Cursor:
+        """``(key, stage, success, metrics)`` of the final attempts."""
+        retries = "SELECT EXISTS (SELECT 1 FROM attempts WHERE attempt > 0 OR final = 0)"
+        retried = self._db.execute(retries).fetchone()[0]
+        which = "JOIN attempts a USING (key, attempt) WHERE a.final = 1" if retried else ""
+        return self._rows(f"SELECT s.key, s.stage, s.success, NULLIF(s.metrics, '{{}}') FROM stages s {which}")
+
+    def _rows(self, query: str) -> sqlite3.Cursor:
+        """Rows as tuples, which are faster than rows that know their columns."""
+        cursor = self._db.cursor()
+        cursor.row_factory = None
+        return cursor.execute(query)
 
 
 def _take(lock: IO[str], patience: float) -> bool:
@@ -258,14 +299,16 @@ class RunWriter:
         run_dir.mkdir(parents=True, exist_ok=True)
         writer = cls(run_dir)
         with writer._transaction() as db:
-            for statement in _statements(files("harness").joinpath("schema.sql").read_text()):
-                db.execute(statement)
+            _create_tables(db)
             facts = {**meta, "schema_version": SCHEMA_VERSION}
             db.executemany("INSERT INTO meta VALUES (?, ?)", [(k, canonical_json(v)) for k, v in facts.items()])
             db.executemany(
-                "INSERT INTO episodes VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO episodes VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (p.key, ordinal, p.spec.episode_id, p.repeat, canonical_json(p.spec.to_dict()))
+                    (
+                        *(p.key, ordinal, p.spec.episode_id, p.repeat),
+                        *(canonical_json(p.spec.to_dict()), canonical_json(spec_facts(p.spec))),
+                    )
                     for ordinal, p in enumerate(plan)
                 ],
             )
@@ -274,9 +317,15 @@ class RunWriter:
 
     @classmethod
     def reopen(cls, run_dir: Path) -> RunWriter:
-        """Go on writing to a run that exists."""
-        RunReader(run_dir).close()
+        """Go on writing to a run that exists; one of schema version 1 becomes one of version 2."""
+        with RunReader(run_dir) as reader:
+            version = reader.meta("schema_version")
         writer = cls(run_dir)
+        if version == 1:
+            with writer._transaction() as db:
+                db.execute("ALTER TABLE episodes ADD COLUMN facts TEXT")
+                db.execute("ALTER TABLE attempts ADD COLUMN peak_memory INTEGER")
+                db.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(SCHEMA_VERSION),))
         writer._load_plan()
         return writer
 
@@ -312,7 +361,9 @@ class RunWriter:
             (self.run_dir / "videos").mkdir(exist_ok=True)
             (self.run_dir / "videos" / video).write_bytes(result.video)
         with self._transaction() as db:
-            db.execute(f"INSERT INTO attempts VALUES ({','.join('?' * 22)})", self._attempt_row(result, final, video))
+            row = self._attempt_row(result, final, video)
+            columns, places = ", ".join(row), ", ".join("?" * len(row))
+            db.execute(f"INSERT INTO attempts ({columns}) VALUES ({places})", tuple(row.values()))
             db.executemany(
                 "INSERT INTO stages VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
@@ -343,19 +394,33 @@ class RunWriter:
         unique = "" if name == planned.spec.episode_id else f".{result.key[:8]}"
         return f"{name}{unique}{repeat}{attempt}.mp4"
 
-    def _attempt_row(self, result: EpisodeResult, final: bool, video: str | None) -> tuple[Any, ...]:
-        error = result.error
-        return (
-            *(result.key, result.attempt, int(final), result.outcome.value, self._session, result.worker),
-            *(result.started_at, time.time(), result.steps, result.progress(len(self._plan[result.key].spec.stages))),
-            *(result.wall.env, result.wall.agent, result.wall.render, result.wall.total),
-            *((error.phase.value, error.message, error.traceback) if error else (None, None, None)),
-            result.final_digest,
-            zlib.compress(np.ascontiguousarray(result.actions, dtype="<f8").tobytes()),
-            result.actions.shape[1] if result.actions.ndim == 2 else 0,
-            zlib.compress(np.ascontiguousarray(result.decision_seconds, dtype="<f4").tobytes()),
-            video,
-        )
+    def _attempt_row(self, result: EpisodeResult, final: bool, video: str | None) -> dict[str, Any]:
+        error, wall = result.error, result.wall
+        return {
+            "key": result.key,
+            "attempt": result.attempt,
+            "final": int(final),
+            "outcome": result.outcome.value,
+            "session": self._session,
+            "worker": result.worker,
+            "started_at": result.started_at,
+            "recorded_at": time.time(),
+            "steps": result.steps,
+            "progress": result.progress(len(self._plan[result.key].spec.stages)),
+            "wall_env": wall.env,
+            "wall_agent": wall.agent,
+            "wall_render": wall.render,
+            "wall_total": wall.total,
+            "error_phase": error.phase.value if error else None,
+            "error_message": error.message if error else None,
+            "traceback": error.traceback if error else None,
+            "final_digest": result.final_digest,
+            "video": video,
+            "peak_memory": result.peak_memory,
+            "action_size": result.actions.shape[1] if result.actions.ndim == 2 else 0,
+            "actions": zlib.compress(np.ascontiguousarray(result.actions, dtype="<f8").tobytes()),
+            "decisions": zlib.compress(np.ascontiguousarray(result.decision_seconds, dtype="<f4").tobytes()),
+        }
 
     def _load_plan(self) -> None:
         with RunReader(self.run_dir) as reader:
@@ -383,6 +448,19 @@ def holds_run(run_dir: Path) -> bool:
             return bool(db.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0])
     except sqlite3.DatabaseError as error:
         raise StoreError(f"{run_dir / STORE_NAME} is damaged: {error}; name another folder") from error
+
+
+def empty_store() -> sqlite3.Connection:
+    """A store without rows, in memory, that refuses rows which contradict ``schema.sql``."""
+    db = sqlite3.connect(":memory:")
+    db.execute("PRAGMA foreign_keys = ON")
+    _create_tables(db)
+    return db
+
+
+def _create_tables(db: sqlite3.Connection) -> None:
+    for statement in _statements(files("harness").joinpath("schema.sql").read_text()):
+        db.execute(statement)
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""From run stores to tables with intervals: what is measured, over which episodes, and how sure it is.
+"""From runs to tables with intervals: what is measured, over which episodes, and how sure it is.
 
 All rates and means of a report are over the same episodes: those that ended with a verdict (``valid``). Episodes that
 ended in an error, or are missing, are counted beside them, and the success rate's bounds say what they could change.
@@ -6,259 +6,258 @@ ended in an error, or are missing, are counted beside them, and the success rate
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from harness.identity import content_hash, difference
-from harness.instantiate import build_benchmark
-from harness.interfaces import Cell, MeanCell, RateCell, Table
-from harness.statistics import Interval, cluster_bootstrap, wilson
-from harness.store import RunReader, StoreError
+from harness.interfaces import RateCell, Table
+from harness.store import StoreError
+from results.cells import CellValue, difference_cell, work_out
+from results.compute import MOST_EPISODES, pareto_efficient
+from results.paired import PairedDifference, holm
 from results.published import PublishedTable, published_tables
+from results.runs import LoadedRun, RunSummary, load_runs
+from results.shifts import Shifted, shift_groups
+from results.ties import compare_cells, mark_best
 
+COMPUTE_COLUMNS = (
+    "decisions",
+    "agent s",
+    "p50",
+    "p95",
+    "p99",
+    "env s",
+    "render s",
+    "model calls",
+    "calls p50",
+    "calls p95",
+    "calls p99",
+    "peak memory GiB",
+    "success",
+    "efficient",
+    "reported by the agent",
+)
 
-@dataclass(frozen=True)
-class CellValue:
-    """A cell with its numbers worked out.
-
-    Attributes:
-        kind: ``rate``, ``mean``, ``number`` or ``text``.
-        value: The rate in [0, 1], the mean, the number or the text; ``None`` where there are no episodes.
-        interval: 95 %: Wilson for rates, cluster bootstrap for means.
-        successes: Of a rate.
-        count: Episodes behind a rate or a mean.
-        errors: Episodes that are not in it because they ended in an error.
-    """
-
-    kind: str
-    value: float | int | str | None
-    interval: Interval | None = None
-    successes: int | None = None
-    count: int | None = None
-    errors: int = 0
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """The facts about one run that stand above its tables."""
-
-    run: str
-    benchmark: str
-    protocol: str
-    protocol_hash: str
-    agent: str
-    privileged: bool
-    seed: int
-    deviations: tuple[str, ...]
-    planned: int
-    valid: int
-    successes: int
-    errors: int
-    missing: int
-    retried: int
-    errors_by_phase: dict[str, int]
-    commit: str
-    run_key: str
-
-    arguments: dict[str, Any]
-    fingerprint_changed: tuple[str, ...]
-    episode_set: str
-    label: str = ""
-    """The run's row name: agent, seed, marks, and what tells it from other rows of the report."""
-
-    @property
-    def marks(self) -> str:
-        """``*`` privileged, ``†`` non-standard, ``‡`` incomplete."""
-        return ("*" if self.privileged else "") + ("†" if self.deviations else "") + ("‡" if self.missing else "")
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """Success rate over all planned episodes if everything without a verdict failed, and if it succeeded."""
-        unknown = self.errors + self.missing
-        return self.successes / self.planned, (self.successes + unknown) / self.planned
+TIES = (
+    "Bold: best, or not shown to be worse than the best (paired by episode: McNemar's exact test for rates, sign-flip "
+    "test for means; Holm's correction over the agents of the column, level 0.05). Privileged agents are not ranked."
+)
 
 
 @dataclass(frozen=True)
 class ReportTable:
-    """A table of one or more runs under one protocol."""
+    """A table of measured numbers of one or more runs.
+
+    Attributes:
+        key: Machine name.
+        title: Shown above it.
+        columns: Column names, without the row's name.
+        rows: ``(row name, one cell per column)``.
+        notes: Footnotes: denominators, errors and bounds of its runs, and what its cells mean.
+    """
 
     key: str
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[CellValue, ...]], ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that the renderers need."""
+    """Everything that the renderers need. ``published`` numbers stand apart from the measured ones in ``tables``."""
 
     runs: tuple[RunSummary, ...]
     tables: tuple[ReportTable, ...]
     published: tuple[PublishedTable, ...] = ()
 
 
-Loaded = tuple[RunSummary, Sequence[Table]]
-
-
-def build_report(run_dirs: Sequence[Path]) -> Report:
-    """Read the stores and work out every cell.
+def build_report(paths: Sequence[Path], baseline: Path | None = None, config_dir: Path | None = None) -> Report:
+    """Read runs (directories, or entries) and work out every cell.
 
     Runs of the same episodes under the same protocol (same hash) share their one-line tables, one row per run. Others
-    never share a table.
+    never share a table, except in the table of shifts, whose runs differ in ``protocol.shift`` on purpose.
+
+    Args:
+        paths: The runs.
+        baseline: One more run, or one of ``paths``: the full agent, to which an ablation table gives the differences.
+        config_dir: The reader's own benchmarks and protocols, for entries that name them.
 
     Raises:
-        StoreError: if a folder holds no run, or is given twice.
+        StoreError: if a folder holds no run, is given twice, or no run can be compared with the baseline.
     """
-    paths = [path.resolve() for path in run_dirs]
-    twice = next((path for path in paths if paths.count(path) > 1), None)
-    if twice is not None:
-        raise StoreError(f"{twice} is given twice; each run can stand in a report once")
-    loaded = _labelled([_load(path) for path in run_dirs])
+    given = list(paths)
+    if baseline is not None and baseline.resolve() not in [path.resolve() for path in given]:
+        given.insert(0, baseline)
+    runs = load_runs(given, config_dir)
     tables: list[ReportTable] = []
-    for protocol, episodes in dict.fromkeys((s.protocol_hash, s.episode_set) for s, _ in loaded):
-        group = [(s, own) for s, own in loaded if (s.protocol_hash, s.episode_set) == (protocol, episodes)]
+    for group in comparable(runs):
         tables += _joined(group)
-        tables += [
-            ReportTable(table.key, f"{summary.label}: {table.title}", table.columns, _rows(table))
-            for summary, own in group
-            for table in own
-            if not table.one_line
-        ]
-    tables += [_cost([(summary, path) for (summary, _), path in zip(loaded, run_dirs, strict=True)])]
-    published = published_tables(summary.benchmark for summary, _ in loaded)
-    return Report(tuple(summary for summary, _ in loaded), tuple(tables), published)
+        tables += [_own(run, table) for run in group for table in run.tables if not table.one_line]
+    if baseline is not None:
+        full = next(run for run in runs if Path(run.summary.run).resolve() == baseline.resolve())
+        tables += _ablation(full, runs)
+    for shifted in shift_groups(runs):
+        tables += _shift_tables(shifted)
+    tables += [_compute(group) for group in comparable(runs)]
+    published = published_tables(run.summary.benchmark for run in runs)
+    return Report(tuple(run.summary for run in runs), tuple(tables), published)
 
 
-def work_out(cell: Cell) -> CellValue:
-    """The numbers behind a cell."""
-    if isinstance(cell, RateCell):
-        rate = cell.successes / cell.valid if cell.valid else None
-        distinct = cell.valid if cell.distinct is None else cell.distinct
-        interval = wilson(round(rate * distinct), distinct) if rate is not None else None
-        return CellValue("rate", rate, interval, cell.successes, cell.valid, cell.errors)
-    if isinstance(cell, MeanCell):
-        if not cell.values:
-            return CellValue("mean", None, None, None, 0)
-        mean = sum(cell.values) / len(cell.values)
-        return CellValue("mean", mean, cluster_bootstrap(cell.values, cell.clusters), None, len(cell.values))
-    return CellValue("text" if isinstance(cell, str) else "number", cell)
+def comparable(runs: Sequence[LoadedRun]) -> list[list[LoadedRun]]:
+    """The runs in groups that have the same protocol (by hash) and the same episodes."""
+    groups: dict[tuple[str, str], list[LoadedRun]] = {}
+    for run in runs:
+        groups.setdefault((run.summary.protocol_hash, run.summary.episode_set), []).append(run)
+    return list(groups.values())
 
 
-def _labelled(loaded: Sequence[Loaded]) -> list[Loaded]:
-    """Row names that differ: where agent and seed do not tell runs apart, what differs of the agents' arguments does,
-    else the folder.
-    """
-    stems = [f"{summary.agent}{summary.marks}" for summary, _ in loaded]
-    named = []
-    for stem, (summary, own) in zip(stems, loaded, strict=True):
-        rivals = [other for other, _ in loaded if other is not summary and other.agent == summary.agent]
-        differing = sorted({key for other in rivals for key in _differing(summary.arguments, other.arguments)})
-        parts = [f"{key}={summary.arguments.get(key)}" for key in differing]
-        named.append((replace(summary, label=f"{stem} ({', '.join([*parts, f'seed {summary.seed}'])})"), own))
-    labels = [summary.label for summary, _ in named]
-    return [
-        (replace(s, label=f"{s.label} {Path(s.run).name}") if labels.count(s.label) > 1 else s, own) for s, own in named
-    ]
+def coverage(runs: Sequence[LoadedRun]) -> tuple[str, ...]:
+    """One footnote per run: its denominator, errors and bounds."""
+    return tuple(run.summary.coverage for run in runs)
 
 
-def _differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
-    return {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
-
-
-def _cost(runs: Sequence[tuple[RunSummary, Path]]) -> ReportTable:
-    """Seconds per decision by who spent them, and what agents report of their computing, per decision."""
-    rows = []
-    for summary, path in runs:
-        with RunReader(path) as reader:
-            decisions, events = reader.decisions(), reader.events(final=True)
-        numbers: dict[str, float] = {}
-        for text in events[events["kind"] == "compute"]["data"]:
-            for key, value in json.loads(text).items():
-                if isinstance(value, int | float) and not isinstance(value, bool):
-                    numbers[key] = numbers.get(key, 0.0) + value
-        count = len(decisions)
-        means = decisions.astype(float).mean(axis=0) if count else [None] * 3
-        p95 = float(np.quantile(decisions[:, 1], 0.95)) if count else None
-        compute = ", ".join(f"{key} {value / count:.3g}" for key, value in sorted(numbers.items())) if count else ""
-        cells = [CellValue("number", count), *(CellValue("number", _float(mean)) for mean in means)]
-        rows.append((summary.label, (*cells, CellValue("number", p95), CellValue("text", compute or "-"))))
-    columns = ("decisions", "env s", "agent s", "render s", "agent s (p95)", "reported by the agent")
-    return ReportTable("cost", "Cost per decision (wall-clock)", columns, tuple(rows))
-
-
-def _float(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def _load(run_dir: Path) -> Loaded:
-    with RunReader(run_dir) as reader:
-        if reader.is_collection:
-            raise StoreError(
-                f"{run_dir} is a collection of training data, not an evaluation; see its dataset/README.md"
-            )
-        frame = reader.frame()
-        config = reader.meta("config")
-        summary = _summary(reader, frame)
-        recorded = reader.identity.fingerprint
-    benchmark = build_benchmark(config["benchmark"], config["protocol"])
-    changed = difference(dict(recorded), dict(benchmark.fingerprint()))
-    return replace(summary, fingerprint_changed=tuple(changed)), benchmark.summarise(frame)
-
-
-def _summary(reader: RunReader, frame: pd.DataFrame) -> RunSummary:
-    identity = reader.identity
-    attempts = reader.attempts()
-    failed = attempts[attempts["outcome"] == "error"]
-    final_errors = failed[failed["final"] == 1]
-    sessions = reader.sessions()
-    commits = [_commit(session["provenance"].get("git") or {}) for session in sessions]
-    return RunSummary(
-        run=str(reader.run_dir),
-        benchmark=identity.benchmark,
-        protocol=identity.protocol_id,
-        protocol_hash=identity.protocol_hash,
-        agent=str(identity.agent["name"]),
-        privileged=bool(reader.meta("privileged")),
-        seed=identity.seed,
-        deviations=tuple(reader.meta("deviations")),
-        planned=len(frame),
-        valid=int(frame["outcome"].isin(["success", "failure"]).sum()),
-        successes=int(frame["success"].sum()),
-        errors=int((frame["outcome"] == "error").sum()),
-        missing=int((frame["outcome"] == "missing").sum()),
-        retried=len(failed) - len(final_errors),
-        errors_by_phase={str(phase): int(n) for phase, n in final_errors["error_phase"].value_counts().items()},
-        commit=", ".join(dict.fromkeys(commits)),
-        run_key=str(reader.meta("run_key")),
-        arguments={key: value for key, value in identity.agent.items() if key != "name"} | dict(identity.checkpoints),
-        fingerprint_changed=(),
-        episode_set=content_hash(sorted(frame["episode_id"])),
-    )
-
-
-def _commit(git: dict[str, Any]) -> str:
-    return str(git.get("commit", "unknown"))[:12] + ("+changes" if git.get("dirty") else "")
-
-
-def _joined(group: Sequence[Loaded]) -> list[ReportTable]:
+def _joined(group: Sequence[LoadedRun]) -> list[ReportTable]:
     """One-line tables of runs under one protocol, put under each other."""
     joined = []
-    first = next(own for _, own in group)
-    for template in (table for table in first if table.one_line):
-        rows = []
-        for summary, own in group:
-            table = next(table for table in own if table.key == template.key)
-            rows.append((summary.label, tuple(work_out(cell) for cell in table.rows[0][1])))
-        title = f"{group[0][0].protocol}: {template.title}"
-        joined.append(ReportTable(template.key, title, template.columns, tuple(rows)))
+    for template in (table for table in group[0].tables if table.one_line):
+        rows = mark_best([(run, one_line(run, template.key)) for run in group])
+        ranked = any(cell.best for _, cells in rows for cell in cells)
+        joined.append(
+            ReportTable(
+                template.key,
+                f"{group[0].summary.protocol}: {template.title}",
+                template.columns,
+                tuple((run.label, cells) for run, cells in rows),
+                (*coverage(group), *((TIES,) if ranked else ())),
+            )
+        )
     return joined
 
 
-def _rows(table: Table) -> tuple[tuple[str, tuple[CellValue, ...]], ...]:
-    return tuple((name, tuple(work_out(cell) for cell in cells)) for name, cells in table.rows)
+def one_line(run: LoadedRun, key: str) -> tuple[CellValue, ...]:
+    """The worked-out cells of a one-line table of a run."""
+    table = next(table for table in run.tables if table.key == key)
+    return tuple(work_out(cell) for cell in table.rows[0][1])
+
+
+def _own(run: LoadedRun, table: Table) -> ReportTable:
+    rows = tuple((name, tuple(work_out(cell) for cell in cells)) for name, cells in table.rows)
+    return ReportTable(table.key, f"{run.label}: {table.title}", table.columns, rows, coverage([run]))
+
+
+def _ablation(full: LoadedRun, runs: Sequence[LoadedRun]) -> list[ReportTable]:
+    """Differences of the other runs to the full agent, paired by episode."""
+    group = next(group for group in comparable(runs) if full in group)
+    others = [run for run in group if run is not full]
+    if not others:
+        raise StoreError(
+            f"no run can be compared with the baseline {full.summary.run}: none has its protocol "
+            f"({full.summary.protocol}, hash {full.summary.protocol_hash[:8]}) and episodes"
+        )
+    left_out = [run.label for run in runs if run not in group]
+    notes = (
+        *coverage([full, *others]),
+        f"Differences to {full.label} in percentage points or in the mean's unit, over the episodes in which both have "
+        "a verdict, with 95 % paired intervals; p-values corrected by Holm over the agents of the column.",
+        *((f"Not compared, because protocol or episodes differ: {', '.join(left_out)}",) if left_out else ()),
+    )
+    tables = []
+    for template in (table for table in full.tables if table.one_line):
+        base = one_line(full, template.key)
+        differences = [
+            [
+                compare_cells(run, cell, full, reference)
+                for cell, reference in zip(one_line(run, template.key), base, strict=True)
+            ]
+            for run in others
+        ]
+        rows = [(run.label, cells) for run, cells in zip(others, _holm_by_column(differences), strict=True)]
+        title = f"Ablation of {full.label}, {full.summary.protocol}: {template.title}"
+        tables.append(
+            ReportTable(f"ablation_{template.key}", title, template.columns, ((full.label, base), *rows), notes)
+        )
+    return tables
+
+
+def _holm_by_column(differences: Sequence[Sequence[PairedDifference | None]]) -> list[tuple[CellValue, ...]]:
+    """Cells of differences; p-values are corrected over the rows of each column."""
+    columns = []
+    for column in zip(*differences, strict=True):
+        adjusted = iter(holm([entry.p_value for entry in column if entry is not None]))
+        columns.append([difference_cell(entry, next(adjusted) if entry is not None else None) for entry in column])
+    return [tuple(cells) for cells in zip(*columns, strict=True)]
+
+
+def _shift_tables(group: Shifted) -> list[ReportTable]:
+    """Success of each agent under each shift, and the drop against no shift."""
+    runs = [run for by_shift in group.agents.values() for run in by_shift.values()]
+    success, drops = [], []
+    for label, by_shift in group.agents.items():
+        none = by_shift.get(group.unshifted)
+        success.append((label, tuple(_success(by_shift.get(shift)) for shift in group.shifts)))
+        found = [_drop(by_shift.get(shift), none) for shift in group.shifts if shift != group.unshifted]
+        adjusted = iter(holm([entry.p_value for entry in found if entry is not None]))
+        cells = tuple(difference_cell(entry, next(adjusted) if entry is not None else None) for entry in found)
+        drops.append((label, cells))
+    notes = (
+        *coverage(runs),
+        "Differences to the run without a shift of the same agent, over the episodes in which both have a verdict, "
+        "paired by episode, with 95 % intervals; p-values corrected by Holm over the shifts of the agent.",
+    )
+    shifts = tuple(shift for shift in group.shifts if shift != group.unshifted)
+    return [
+        ReportTable("shift_success", f"{group.title}: Success under shift", group.shifts, tuple(success), notes[:-1]),
+        ReportTable("shift_drop", f"{group.title}: Change under shift", shifts, tuple(drops), notes),
+    ]
+
+
+def _success(run: LoadedRun | None) -> CellValue:
+    return CellValue("text", None) if run is None else work_out(RateCell.of(run.frame))
+
+
+def _drop(run: LoadedRun | None, none: LoadedRun | None) -> PairedDifference | None:
+    if run is None or none is None:
+        return None
+    return compare_cells(run, _success(run), none, _success(none))
+
+
+def _compute(group: Sequence[LoadedRun]) -> ReportTable:
+    """Cost per decision of runs that can be compared, and who is efficient among them."""
+    priced = [run for run in group if run.compute.agent_seconds is not None and run.summary.valid]
+    costs = [run.compute.agent_seconds[0] for run in priced if run.compute.agent_seconds is not None]
+    rates = [run.summary.successes / run.summary.valid for run in priced]
+    efficient = dict(zip((run.label for run in priced), pareto_efficient(costs, rates), strict=True))
+    rows = tuple((run.label, _compute_cells(run, efficient.get(run.label))) for run in group)
+    sampled = [run.label for run in group if run.compute.sampled]
+    notes = (
+        *coverage(group),
+        "Wall-clock seconds and model calls are per decision: mean, then quantiles over decisions. A batch's time is "
+        "shared equally by its lanes.",
+        "Peak memory: the most that any worker's process had resident; - where the run did not record it.",
+        "Efficient: no other run of the table has at least its success for at most its mean agent seconds (point "
+        "estimates).",
+        *((f"Over a random sample of {MOST_EPISODES} episodes: {', '.join(sampled)}",) if sampled else ()),
+    )
+    return ReportTable("compute", f"{group[0].summary.protocol}: Compute", COMPUTE_COLUMNS, rows, notes)
+
+
+def _compute_cells(run: LoadedRun, efficient: bool | None) -> tuple[CellValue, ...]:
+    compute = run.compute
+    none = (None,) * 4
+    peak = None if compute.peak_bytes is None else compute.peak_bytes / 2**30
+    numbers = (
+        *(compute.agent_seconds or none),
+        compute.env_seconds,
+        compute.render_seconds,
+        *(compute.model_calls or none),
+        peak,
+    )
+    reported = ", ".join(f"{name} {value:.3g}" for name, value in compute.reported.items())
+    return (
+        CellValue("number", compute.decisions),
+        *(CellValue("number", number) for number in numbers),
+        _success(run),
+        CellValue("text", None if efficient is None else ("yes" if efficient else "no")),
+        CellValue("text", reported or None),
+    )

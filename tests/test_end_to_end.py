@@ -47,4 +47,4 @@ def test_the_demo_runs_and_tells_the_truth(tmp_path: Path) -> None:
     ).stdout
     assert re.search(r"expert\*† \(seed 0\) .*100\.0% \[34\.2, 100\.0\] \(2/2\)", report)
     assert re.search(r"random† \(seed 0\) .*0\.0% \[0\.0, 65\.8\] \(0/2\)", report)
-    assert "non-standard: limit: the first 2 of 60 episodes" in report
+    assert "non-standard: limit: the first 2 of 200 episodes" in report

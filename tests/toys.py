@@ -36,7 +36,10 @@ from harness.interfaces import (
 
 @dataclass(frozen=True)
 class ToyProtocol:
-    """``faults`` maps an episode id to what goes wrong there, as ``where:what`` (see `ToyEnv`)."""
+    """``faults`` maps an episode id to what goes wrong there, as ``where:what`` (see `ToyEnv`).
+
+    A shift moves the goal away.
+    """
 
     name: str
     version: int
@@ -47,6 +50,8 @@ class ToyProtocol:
     goal: float = 1.0
     work: int = 0
     faults: tuple[str, ...] = ()
+    shift: str = "none"
+    shift_level: int = 0
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
@@ -89,7 +94,8 @@ class ToyEnv(gymnasium.Env[dict[str, Any], Any]):
         for _ in range(self._protocol.work):
             hashlib.sha256(b"x" * 100_000).digest()
         self._x = self._x + np.asarray(action) + self._rng.normal(size=2) * 1e-3
-        progress = float(np.clip((self._x - self._start)[0] / self._protocol.goal, 0.0, 1.0))
+        goal = self._protocol.goal * (1 + 0.5 * self._protocol.shift_level)
+        progress = float(np.clip((self._x - self._start)[0] / goal, 0.0, 1.0))
         info = {"success": progress >= 1.0, "progress": progress, "metrics": {"distance": float(self._x[0])}}
         return self._observe(), progress, False, False, info
 
@@ -176,15 +182,13 @@ class ToyBenchmark(Benchmark):
         return {"toy": os.environ.get("TOY_FINGERPRINT", "1")}
 
     def summarise(self, frame: pd.DataFrame) -> Sequence[Table]:
-        def rate(part: pd.DataFrame) -> RateCell:
-            valid = part["outcome"].isin(["success", "failure"])
-            return RateCell(int(part["success"].sum()), int(valid.sum()), int((part["outcome"] == "error").sum()))
-
         valid = frame[frame["outcome"].isin(["success", "failure"])]
-        steps = MeanCell(tuple(float(s) for s in valid["steps"]), tuple(valid["family"]))
-        families = tuple((name, (rate(part),)) for name, part in frame.groupby("family"))
+        steps = MeanCell(
+            tuple(valid["steps"].astype(float)), tuple(valid["episode_id"]), tuple(valid.index), better="lower"
+        )
+        families = tuple((name, (RateCell.of(part),)) for name, part in frame.groupby("family"))
         return [
-            Table("overall", "success", ("success", "steps"), (("run", (rate(frame), steps)),), one_line=True),
+            Table("overall", "success", ("success", "steps"), (("run", (RateCell.of(frame), steps)),), one_line=True),
             Table("family", "success by family", ("success",), families),
         ]
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from envs.tabletop.scene import Colour, Kind, ObjectSpec, Size
-from envs.tabletop.shapes import dimensions
+from envs.tabletop.shapes import dimensions, is_container
 from thinkbench.abstraction import may_rest
-from thinkbench.language import AmbiguousError, describe
+from thinkbench.language import ORDINALS, AmbiguousError, describe
 from thinkbench.templates import Role, Template
 
-_DISTRACTOR_KINDS = (Kind.CUBE, Kind.CYLINDER, Kind.PYRAMID, Kind.WEDGE)
 _DISTRACTOR_SIZES = (Size.SMALL, Size.MEDIUM)
+
+
+Look = tuple[Kind, Size, Colour]
 
 
 class RejectedError(ValueError):
@@ -30,7 +33,7 @@ class Cast:
         objects: One object per role, and ``x1``, ``x2``, ... for the distractors; at the origin.
         colours: Colour of each colour variable.
         names: What each role and zone is called in the scene.
-        phrases: What each role, zone and colour variable that the instruction may mention is called.
+        phrases: What zones, colour variables and roles are called, but for roles of a shared colour that no slot lists.
     """
 
     objects: Mapping[str, ObjectSpec]
@@ -48,45 +51,54 @@ def draw_cast(template: Template, rng: np.random.Generator) -> Cast:
     palette = [Colour(str(colour)) for colour in rng.permutation([colour.value for colour in Colour])]
     colours = dict(zip(template.colour_variables, palette, strict=False))
     free = palette[len(colours) :]
-    looks = [(role, *_look(template.objects[role], colours, free, rng)) for role in template.objects]
-    looks += [(f"x{i + 1}", *_distractor(template, looks, free, rng)) for i in range(template.distractors)]
+    looks: dict[str, Look] = {}
+    for role in template.objects:
+        looks[role] = _look(template.objects[role], looks, colours, free, rng)
+    for i in range(template.distractors):
+        looks[f"x{i + 1}"] = _distractor(template, looks, free, rng)
     objects = _named(looks)
     for below, above in _stacked(template):
-        if not may_rest(objects[above], objects[below]):
+        if not is_container(objects[below].kind) and not may_rest(objects[above], objects[below]):
             raise RejectedError(f"{above} does not rest on {below}")
-    names = {role: spec.name for role, spec in objects.items()}
-    names |= {name: f"{colours[zone.colour]}_zone" for name, zone in template.zones.items()}
+    names = {role: spec.name for role, spec in objects.items()} | _zone_names(template, colours)
     return Cast(objects, colours, names, _phrases(template, objects, colours))
 
 
 def _look(
-    role: Role, colours: Mapping[str, Colour], free: Sequence[Colour], rng: np.random.Generator
-) -> tuple[Kind, Size, Colour]:
+    role: Role,
+    looks: Mapping[str, Look],
+    colours: Mapping[str, Colour],
+    free: Sequence[Colour],
+    rng: np.random.Generator,
+) -> Look:
+    if role.like is not None:
+        kind, taken, colour = looks[role.like]
+        sizes = [size for size in role.sizes if size is not taken]
+        if not sizes:
+            raise RejectedError(f"nothing can be like {role.like} in another size")
+        return kind, sizes[rng.integers(len(sizes))], colour
     kind, size = role.kinds[rng.integers(len(role.kinds))], role.sizes[rng.integers(len(role.sizes))]
     colour = free[int(rng.integers(len(free)))]
     return kind, size, colour if role.colour is None else colours[role.colour]
 
 
 def _distractor(
-    template: Template,
-    looks: Sequence[tuple[str, Kind, Size, Colour]],
-    free: Sequence[Colour],
-    rng: np.random.Generator,
-) -> tuple[Kind, Size, Colour]:
+    template: Template, looks: Mapping[str, Look], free: Sequence[Colour], rng: np.random.Generator
+) -> Look:
     """Something that shares its colour, but not its shape, with an object of the task; or else a free colour."""
-    kind = _DISTRACTOR_KINDS[rng.integers(len(_DISTRACTOR_KINDS))]
+    kind = template.distractor_kinds[rng.integers(len(template.distractor_kinds))]
     size = _DISTRACTOR_SIZES[rng.integers(len(_DISTRACTOR_SIZES))]
-    _, shape, _, colour = looks[int(rng.integers(len(template.objects)))]
+    shape, _, colour = list(looks.values())[int(rng.integers(len(template.objects)))]
     if shape is kind or colour not in free:
         colour = free[int(rng.integers(len(free)))]
     return kind, size, colour
 
 
-def _named(looks: Sequence[tuple[str, Kind, Size, Colour]]) -> dict[str, ObjectSpec]:
+def _named(looks: Mapping[str, Look]) -> dict[str, ObjectSpec]:
     """Objects with readable unique names: ``red_cube``, ``red_cube_2``, ..."""
     counts: dict[str, int] = {}
     objects = {}
-    for role, kind, size, colour in looks:
+    for role, (kind, size, colour) in looks.items():
         base = f"{colour}_{kind}"
         counts[base] = counts.get(base, 0) + 1
         name = base if counts[base] == 1 else f"{base}_{counts[base]}"
@@ -101,11 +113,28 @@ def _stacked(template: Template) -> list[tuple[str, str]]:
     return pairs + [(literal.args[1], literal.args[0]) for literal in template.goal if literal.predicate == "on"]
 
 
+def _zone_names(template: Template, colours: Mapping[str, Colour]) -> dict[str, str]:
+    """Readable unique names of zones: ``red_zone``, ``red_zone_2``, ..."""
+    counts: dict[str, int] = {}
+    names = {}
+    for zone, role in template.zones.items():
+        base = f"{colours[role.colour]}_zone"
+        counts[base] = counts.get(base, 0) + 1
+        names[zone] = base if counts[base] == 1 else f"{base}_{counts[base]}"
+    return names
+
+
 def _phrases(template: Template, objects: Mapping[str, ObjectSpec], colours: Mapping[str, Colour]) -> dict[str, str]:
+    """What zones, colour variables and roles are called; roles that are told by a shared colour need not be unique."""
     phrases = {variable: str(colour) for variable, colour in colours.items()}
-    phrases |= {name: f"the {colours[zone.colour]} zone" for name, zone in template.zones.items()}
+    shared = Counter(role.colour for role in template.zones.values())
+    for zone, role in template.zones.items():
+        alike = [name for name, other in template.zones.items() if other.colour == role.colour]
+        ordinal = f"{ORDINALS[alike.index(zone)]} " if shared[role.colour] > 1 else ""
+        phrases[zone] = f"the {ordinal}{colours[role.colour]} zone"
     mentioned = {name for names in template.slots.values() for name in names if name in objects}
+    named = [role for role, look in template.objects.items() if look.colour is None or role in mentioned]
     try:
-        return phrases | {role: describe(objects[role], list(objects.values())) for role in sorted(mentioned)}
+        return phrases | {role: describe(objects[role], list(objects.values())) for role in named}
     except AmbiguousError as error:
         raise RejectedError(str(error)) from error

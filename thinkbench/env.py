@@ -16,12 +16,12 @@ from envs.tabletop.cameras import CAMERAS, CameraName
 from envs.tabletop.env import TabletopEnv
 from envs.tabletop.robot import Visuals
 from envs.tabletop.scene import SceneSpec, WorldState
-from envs.tabletop.world import CONTROL_HZ
+from envs.tabletop.world import CONTROL_HZ, TabletopWorld
 from harness.interfaces import EpisodeSpec, Observation
 from thinkbench.generator import generate
 from thinkbench.literals import Goal, Literal
 from thinkbench.milestones import MilestoneTracker
-from thinkbench.predicates import goal_holds
+from thinkbench.predicates import broken_rule, goal_holds
 from thinkbench.specs import to_spec
 from thinkbench.symbolic import Move
 from thinkbench.templates import load_templates
@@ -37,11 +37,13 @@ class ThinkBenchTruth:
     Attributes:
         episode: The episode.
         goal: What must hold at the end.
+        rules: What must hold after every action.
         plan: A shortest plan from the start.
     """
 
     episode: EpisodeSpec
     goal: Goal
+    rules: Goal
     plan: tuple[Move, ...]
     _world: TabletopEnv
 
@@ -49,17 +51,23 @@ class ThinkBenchTruth:
         """Ground truth of this moment."""
         return self._world.world.state()
 
+    @property
+    def world(self) -> TabletopWorld:
+        """The world itself: privileged agents read it and command nothing."""
+        return self._world.privileged()
+
 
 class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
-    """One stage per episode: reach the goal that the instruction states.
+    """One stage per episode: reach the goal that the instruction states. An episode of play has no goal and no success.
 
     Success is judged after settling: where the goal holds at the end of an action, the world goes on for
-    ``settle_seconds`` with the arm at rest, and the goal must still hold then. A tower that falls is no success.
+    ``settle_seconds`` with the arm at rest, and the goal must still hold then. A tower that falls is no success. Where
+    the episode has rules, they must hold whenever nothing is held and its objects rest; breaking one ends the episode.
 
     ``info`` holds ``success``; ``progress``, the share of the certified plan's milestones reached so far (reached once
     is reached for good; 1 with success); and ``metrics``: how many milestones, the first that is missing, how often the
-    goal was reached but did not last, objects that fell off the table, and in skill control how many actions picked
-    something up. The reward is 1 with success.
+    goal was reached but did not last, objects that fell off the table, the rule that was broken, and in skill control
+    how many actions picked something up. The reward is 1 with success.
 
     Args:
         control: ``skill`` or ``delta``; see `TabletopEnv`.
@@ -120,17 +128,18 @@ class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
             episode = self._draw()
         elif isinstance(episode, Mapping):
             episode = EpisodeSpec.from_dict(episode)
-        goal = _literals(episode.meta["goal"])
+        goal, rules = _literals(episode.meta["goal"]), _literals(episode.meta["rules"])
         plan = tuple(Move(item, destination) for item, destination in episode.meta["plan"])
-        observation, info = self._tabletop.reset(options={"scene": SceneSpec.from_dict(episode.meta["scene"])})
-        self._truth = ThinkBenchTruth(episode, goal, plan, self._tabletop)
+        world = {"scene": SceneSpec.from_dict(episode.meta["scene"]), "conditions": episode.meta.get("conditions")}
+        observation, info = self._tabletop.reset(options=world)
+        self._truth = ThinkBenchTruth(episode, goal, rules, plan, self._tabletop)
         self._milestones = MilestoneTracker(_literals(episode.meta["milestones"]))
         self._lost_goals = 0
         self._picks = 0
         return observation, info | {"instruction": episode.stages[0].instruction}
 
     def step(self, action: npt.ArrayLike) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """Execute one action and judge the outcome; ``terminated`` with success.
+        """Execute one action and judge the outcome; ``terminated`` with success or with a broken rule.
 
         Raises:
             ValueError: The action has a wrong shape or is not finite.
@@ -141,20 +150,23 @@ class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
         observation, _, _, _, info = self._tabletop.step(action)
         self._picks += info.get("picked") is not None
         state = truth.state()
-        self._milestones.update(state)
-        success = goal_holds(state, truth.goal)
+        broken = broken_rule(state, truth.rules)
+        if broken is None:
+            self._milestones.update(state)
+        success = broken is None and bool(truth.goal) and goal_holds(state, truth.goal)
         if success:
             self._tabletop.world.hold(self._settle_steps)
             state = truth.state()
-            success = goal_holds(state, truth.goal)
+            broken = broken_rule(state, truth.rules)
+            success = broken is None and goal_holds(state, truth.goal)
             self._lost_goals += not success
             observation = self._tabletop.observe()
         info |= {
             "success": success,
             "progress": 1.0 if success else self._milestones.progress,
-            "metrics": self._metrics(state),
+            "metrics": self._metrics(state) | {"broken_rule": None if broken is None else str(broken)},
         }
-        return observation, float(success), success, False, info
+        return observation, float(success), success or broken is not None, False, info
 
     def begin_stage(self, index: int) -> Observation:
         """There is only stage 0.

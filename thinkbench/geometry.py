@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.tabletop.scene import Kind, ObjectSpec, Size, WorldState
-from envs.tabletop.shapes import dimensions, outline
+from envs.tabletop.shapes import dimensions, is_container, outline, parts
 
 Points = npt.NDArray[np.float64]
 Vector = tuple[float, float, float]
@@ -69,6 +69,22 @@ def _footprint(kind: Kind, size: Size, position: Vector, orientation: Quaternion
     return corners
 
 
+def obstacles(state: WorldState, name: str, above: float) -> list[Points]:
+    """Outlines seen from above of what rises over a height in metres; of a container, only the walls that do."""
+    spec = spec_of(state, name)
+    if not is_container(spec.kind):
+        return [footprint(state, name)] if world_points(state, name)[:, 2].max() > above else []
+    body = state.objects[name]
+    return list(_walls(spec.kind, spec.size, body.position, body.orientation, above))
+
+
+@functools.lru_cache(maxsize=256)
+def _walls(kind: Kind, size: Size, position: Vector, orientation: Quaternion, above: float) -> tuple[Points, ...]:
+    matrix = rotation_matrix(orientation)
+    corners = [part.vertices @ matrix.T + np.array(position) for part in parts(kind, size)]
+    return tuple(convex_hull(points[:, :2]) for points in corners if points[:, 2].max() > above)
+
+
 def tilt(state: WorldState, name: str) -> float:
     """Angle between the object's own vertical axis and the world's, in radians."""
     up = rotation_matrix(state.objects[name].orientation)[2, 2]
@@ -119,10 +135,25 @@ def distance_to_polygon(polygon: Points, points: Points) -> Points:
 
     Beyond a corner it is the distance to the farther edge's line, which is less than the distance to the corner.
     """
+    return np.asarray(_distances_to_edges(polygon, points).max(axis=1))
+
+
+def separation(one: Points, other: Points) -> float:
+    """How far two convex anticlockwise polygons are apart along the best edge normal; negative where they overlap.
+
+    Corner to corner it is less than their distance.
+    """
+    return max(
+        float(_distances_to_edges(one, other).min(axis=0).max()),
+        float(_distances_to_edges(other, one).min(axis=0).max()),
+    )
+
+
+def _distances_to_edges(polygon: Points, points: Points) -> Points:
+    """Distance of points ``(N, 2)`` from the lines through a polygon's edges, positive outside, ``(N, M)``."""
     edges = np.roll(polygon, -1, axis=0) - polygon
     normals = np.stack([edges[:, 1], -edges[:, 0]], axis=1) / np.hypot(edges[:, 0], edges[:, 1])[:, None]
-    distances: Points = (points @ normals.T - (polygon * normals).sum(axis=1)).max(axis=1)
-    return distances
+    return np.asarray(points @ normals.T - (polygon * normals).sum(axis=1))
 
 
 def radius(kind: Kind, size: Size) -> float:

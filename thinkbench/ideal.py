@@ -31,41 +31,46 @@ def ideal_state(scene: SceneSpec) -> WorldState:
 
 
 def carry_out(state: WorldState, placement: Placement) -> WorldState:
-    """The world after ``placement``: the object lies on the highest thing below its new centre."""
-    name, end = placement.move.item, np.array([placement.end])
+    """The world after ``placement``: the object lies on the highest thing below it."""
+    name = placement.move.item
     spec, body = spec_of(state, name), state.objects[name]
-    floor = 0.0
-    for other in state.objects:
-        if other != name and distance_to_polygon(footprint(state, other), end)[0] <= 0:
-            kind = spec_of(state, other).kind
-            base = world_points(state, other)[:, 2]
-            floor = max(floor, float(base.min()) + floor_height(kind) if is_container(kind) else float(base.max()))
     x, y, z, w = body.orientation
     s, c = math.sin(placement.turn / 2), math.cos(placement.turn / 2)
-    moved = replace(
+    turned = replace(
         body,
-        position=(placement.end[0], placement.end[1], floor + dimensions(spec.kind, spec.size)[2] / 2),
+        position=(*placement.end, 0.0),
         orientation=(c * x - s * y, c * y + s * x, c * z + s * w, c * w - s * z),
     )
+    above = replace(state, objects={**state.objects, name: turned})
+    surfaces = [_surface(state, other) for other in state.objects if other != name and _covers(above, name, other)]
+    height = max([0.0, *surfaces]) + dimensions(spec.kind, spec.size)[2] / 2
+    moved = replace(turned, position=(*placement.end, height))
     return _with_contacts(replace(state, objects={**state.objects, name: moved}))
 
 
+def _surface(state: WorldState, name: str) -> float:
+    """Height of the surface on which things rest that are put onto or into an object."""
+    heights, kind = world_points(state, name)[:, 2], spec_of(state, name).kind
+    return float(heights.min()) + floor_height(kind) if is_container(kind) else float(heights.max())
+
+
+def _covers(state: WorldState, upper: str, lower: str) -> bool:
+    """Whether, seen from above, the centre of one of two objects is within the outline of the other."""
+    return any(
+        distance_to_polygon(footprint(state, one), np.array([state.objects[other].position[:2]]))[0] <= 0
+        for one, other in ((lower, upper), (upper, lower))
+    )
+
+
 def _with_contacts(state: WorldState) -> WorldState:
-    spans = {
-        name: (points[:, 2].min(), points[:, 2].max())
-        for name in state.objects
-        for points in [world_points(state, name)]
-    }
-    outlines = {name: footprint(state, name) for name in state.objects}
-    touching: dict[str, set[str]] = {name: {"table"} if spans[name][0] <= _CONTACT else set() for name in state.objects}
-    for upper, (low, _) in spans.items():
-        for lower, (bottom, top) in spans.items():
-            kind = spec_of(state, lower).kind
-            surface = bottom + floor_height(kind) if is_container(kind) else top
-            if upper != lower and abs(low - surface) <= _CONTACT:
-                centre = np.array([state.objects[upper].position[:2]])
-                if distance_to_polygon(outlines[lower], centre)[0] <= 0:
-                    touching[upper].add(lower)
-                    touching[lower].add(upper)
+    """The state with its ``touching``: objects touch what is exactly below them."""
+    lows = {name: float(world_points(state, name)[:, 2].min()) for name in state.objects}
+    surfaces = {name: _surface(state, name) for name in state.objects}
+    touching: dict[str, set[str]] = {name: {"table"} if lows[name] <= _CONTACT else set() for name in state.objects}
+    for upper, low in lows.items():
+        for lower, surface in surfaces.items():
+            if upper != lower and abs(low - surface) <= _CONTACT and _covers(state, upper, lower):
+                touching[upper].add(lower)
+                touching[lower].add(upper)
     objects = {name: replace(body, touching=frozenset(touching[name])) for name, body in state.objects.items()}
     return replace(state, objects=objects)

@@ -1,10 +1,14 @@
-"""Words for goals: descriptions that pick out one object, and lists of them in paraphrases."""
+"""Words for goals and plans: descriptions that pick out one object, lists of them in paraphrases, piles, steps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from envs.tabletop.scene import ObjectSpec
+from thinkbench.literals import Goal
+from thinkbench.symbolic import TABLE, Domain, Move, SymbolicState, direct_move
+
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh")
 
 
 class AmbiguousError(ValueError):
@@ -48,3 +52,62 @@ def describe(target: ObjectSpec, objects: Sequence[ObjectSpec]) -> str:
 def instruct(paraphrase: str, listings: Mapping[str, Sequence[str]]) -> str:
     """Fill the placeholders of a paraphrase."""
     return paraphrase.format(**{name: Listing(phrases) for name, phrases in listings.items()})
+
+
+def arrangement(goal: Goal, phrase: Callable[[str], str]) -> str:
+    """The piles that ``goal`` wants, each from the bottom up: "a pile of the red cube and the wedge on the table".
+
+    Args:
+        goal: What must rest on what.
+        phrase: What an object or zone is called.
+    """
+    places = _places(goal)
+    moves = [move for literal in goal if literal.positive and (move := direct_move(literal)) is not None]
+    carried = {move.destination: move.item for move in moves if move.destination not in places}
+    bottoms = {move.item: move.destination for move in moves if move.destination in places}
+    standing = [literal.args[0] for literal in goal if literal.positive and literal.predicate == "on_table"]
+    loose = [base for base in dict.fromkeys([*standing, *carried]) if base not in {move.item for move in moves}]
+    bottoms |= dict.fromkeys(loose, TABLE)
+    piles = []
+    for item, place in bottoms.items():
+        pile = [item]
+        while pile[-1] in carried:
+            pile.append(carried[pile[-1]])
+        listed = _join([phrase(name) for name in pile], "and")
+        alone = f"{listed} by itself" if len(pile) == 1 and place == TABLE else listed
+        preposition = "in" if place in _containers(goal) else "on"
+        where = "on the table" if place == TABLE else f"{preposition} {phrase(place)}"
+        piles.append(f"{alone if len(pile) == 1 else f'a pile of {listed}'} {where}")
+    return "; ".join(piles)
+
+
+def _places(goal: Goal) -> frozenset[str]:
+    """Zones and containers that ``goal`` wants things in."""
+    zones = {literal.args[1] for literal in goal if literal.positive and literal.predicate == "at_zone"}
+    return _containers(goal) | zones
+
+
+def _containers(goal: Goal) -> frozenset[str]:
+    return frozenset(literal.args[1] for literal in goal if literal.positive and literal.predicate == "inside")
+
+
+def steps(plan: Sequence[Move], start: SymbolicState, domain: Domain, phrase: Callable[[str], str]) -> str:
+    """A plan in words: "1. Put the red cube from the blue cube onto the table. 2. ..."
+
+    What an object is taken from is said because not every object can be told apart by its looks.
+    """
+    state = start
+    sentences = []
+    for number, move in enumerate(plan, 1):
+        origin = state[domain.index[move.item]]
+        source = "" if origin == TABLE else f" from {_spot(domain, origin, phrase)}"
+        into = "into" if move.destination in domain.containers else "onto"
+        sentences.append(f"{number}. Put {phrase(move.item)}{source} {into} {_spot(domain, move.destination, phrase)}.")
+        state = domain.apply(state, move)
+    return " ".join(sentences)
+
+
+def _spot(domain: Domain, place: str, phrase: Callable[[str], str]) -> str:
+    if place == TABLE:
+        return "the table"
+    return _join([phrase(name) for name in (domain.spans[place].posts if place in domain.spans else (place,))], "and")

@@ -6,25 +6,50 @@ The generator certifies episodes with it (an episode whose plan has no room is r
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
 
 from envs.tabletop.scene import Kind, WorldState
-from envs.tabletop.shapes import FINGER_GAP, WORKSPACE_X, WORKSPACE_Y, dimensions, inner_dimensions
-from thinkbench.abstraction import SIDE_GAP, abstract, container_grid, zone_grid
+from envs.tabletop.shapes import (
+    FINGER_GAP,
+    MAX_GRASP_WIDTH,
+    SLOPED,
+    WORKSPACE_X,
+    WORKSPACE_Y,
+    dimensions,
+    inner_dimensions,
+)
+from thinkbench.abstraction import SIDE_GAP, abstract, container_grid, grid_points, zone_grid
 from thinkbench.geometry import (
     Points,
     distance_to_polygon,
     footprint,
+    obstacles,
     radius,
+    rectangle,
     rotation_matrix,
+    separation,
     spec_of,
     world_points,
 )
 from thinkbench.literals import Goal
 from thinkbench.predicates import zone_of
-from thinkbench.symbolic import TABLE, Domain, Move, SymbolicState, UnsolvableError, shortest_plan
+from thinkbench.symbolic import (
+    TABLE,
+    Domain,
+    Move,
+    SymbolicState,
+    UnsolvableError,
+    shortest_plan,
+    useful_moves,
+    useful_places,
+    wanted_supports,
+)
+
+Point = tuple[float, float]
+"""A place on the table ``(x, y)``, metres."""
 
 GRASP_HEIGHT = 0.02
 """Height above the table of the point between the finger pads when they hold something that stands there, metres."""
@@ -49,7 +74,7 @@ _WRIST = _Body(0.095, (0.096, 0.123))
 _FINGER_OPENING = 0.02  # metres that the gripper opens wider than what it takes
 _FINGER_HALF_BREADTH = 0.0105
 _FINGER_THICKNESS = 0.02
-_FINGER_REACH = 0.005  # metres above an object's underside that the finger tips come down to
+_TIP_BELOW_GRASP = 0.0052  # metres that the finger tips reach below the point between the pads, less what may be grazed
 _ENOUGH_ROOM = 0.02  # metres beside the fingers beyond which the gripper's choice does not depend on room
 
 _GRID = 0.01  # metres between places that are tried
@@ -90,13 +115,12 @@ def next_placement(state: WorldState, domain: Domain, goal: Goal) -> Placement |
     plan = shortest_plan(domain, current, goal)
     if not plan:
         return None
-    wanted = {literal.args for literal in goal if literal.positive}
-    moves = [m for m in domain.moves(current) if m.destination == TABLE or (m.item, m.destination) in wanted]
+    moves = list(useful_moves(domain, current, useful_places(domain, wanted_supports(domain, goal))))
     moves.sort(key=lambda move: -round(float(world_points(state, move.item)[:, 2].max()), 3))
     cramped = []
     for move in moves:
         if _reaches(domain, domain.apply(current, move), goal, len(plan) - 1):
-            placement = _placement(state, domain, goal, move)
+            placement = placement_of(state, domain, goal, move)
             if placement.room >= 0:
                 return placement
             cramped.append(placement)
@@ -112,15 +136,37 @@ def _reaches(domain: Domain, state: SymbolicState, goal: Goal, limit: int) -> bo
     return True
 
 
-def _placement(state: WorldState, domain: Domain, goal: Goal, move: Move) -> Placement:
+def placement_of(
+    state: WorldState, domain: Domain, goal: Goal, move: Move, accepts: Callable[[Point], bool] | None = None
+) -> Placement:
+    """Where to take hold for ``move`` and where to put down: the place with the most room for it.
+
+    Where the move goes to the table, ``accepts`` says which places there will do; see `free_spot`.
+    """
     x, y, _ = state.objects[move.item].position
     yaw = grasp_yaw(state, move.item)
-    quarters = round(yaw / (math.pi / 2))
-    turn = quarters * math.pi / 2 - yaw
+    final = _release_yaw(state, domain, move, yaw)
+    turn = _half_turn(final - yaw)
     pick_room = _room_for_arm(state, move.item, np.array([[x, y]]), _grasp_point(state, move.item), yaw=yaw)
-    end, place_room = _destination(state, domain, goal, move, along_x=quarters != 0)
+    if move.destination == TABLE:
+        end, place_room = free_spot(state, goal, move.item, final, accepts)
+    else:
+        end, place_room = _destination(state, domain, move, yaw=final)
     room = min(float(pick_room[0]), place_room, _room_for_fingers(state, move.item, yaw))
     return Placement(move, (x, y), end, turn, room)
+
+
+def _release_yaw(state: WorldState, domain: Domain, move: Move, yaw: float) -> float:
+    """The gripper's yaw when it lets go of what it took at ``yaw``: along two posts, or lined up with the table."""
+    if move.destination not in domain.spans:
+        return round(yaw / (math.pi / 2)) * math.pi / 2
+    start, end = (state.objects[post].position for post in domain.spans[move.destination].posts)
+    return _half_turn(math.atan2(end[1] - start[1], end[0] - start[0]))
+
+
+def _half_turn(angle: float) -> float:
+    """The angle modulo a half turn, in (-pi/2, pi/2]."""
+    return math.pi / 2 - (math.pi / 2 - angle) % math.pi
 
 
 def grasp_yaw(state: WorldState, name: str) -> float:
@@ -133,8 +179,14 @@ def grasp_yaw(state: WorldState, name: str) -> float:
     axis = next(axis for axis in matrix.T if math.hypot(axis[0], axis[1]) > 0.5)
     steps = 4 if spec_of(state, name).kind is Kind.CYLINDER else 2
     base = math.atan2(axis[1], axis[0])
-    yaws = [math.pi / 2 - (math.pi / 2 - base - math.pi * step / steps) % math.pi for step in range(steps)]
+    yaws = [_half_turn(base + math.pi * step / steps) for step in range(steps)]
+    yaws = [yaw for yaw in yaws if _width(state, name, yaw) <= MAX_GRASP_WIDTH] or yaws
     return max(yaws, key=lambda yaw: (round(min(_room_for_fingers(state, name, yaw), _ENOUGH_ROOM), 3), -abs(yaw)))
+
+
+def _width(state: WorldState, name: str, yaw: float) -> float:
+    """How far the fingers are apart that hold an object, closing at ``yaw``, metres."""
+    return float(np.ptp(world_points(state, name)[:, :2] @ np.array([-math.sin(yaw), math.cos(yaw)])))
 
 
 def _room_for_fingers(state: WorldState, name: str, yaw: float) -> float:
@@ -142,46 +194,45 @@ def _room_for_fingers(state: WorldState, name: str, yaw: float) -> float:
     closing, across = np.array([-math.sin(yaw), math.cos(yaw)]), np.array([math.cos(yaw), math.sin(yaw)])
     points = world_points(state, name)
     spread = points[:, :2] @ closing
-    inner = float(np.ptp(spread) + _FINGER_OPENING) / 2
     centre = closing * (spread.max() + spread.min()) / 2 + across * np.mean(points[:, :2] @ across)
-    places = np.array(
-        [
-            centre + side * distance * closing + breadth * across
-            for side in (-1, 1)
-            for distance in (inner, inner + _FINGER_THICKNESS / 2, inner + _FINGER_THICKNESS)
-            for breadth in (-_FINGER_HALF_BREADTH, 0.0, _FINGER_HALF_BREADTH)
-        ]
-    )
-    low = float(points[:, 2].min()) + _FINGER_REACH
-    obstacles = [other for other in state.objects if other != name and world_points(state, other)[:, 2].max() > low]
-    return min((float(distance_to_polygon(footprint(state, other), places).min()) for other in obstacles), default=1.0)
+    offset = float(np.ptp(spread) + _FINGER_OPENING + _FINGER_THICKNESS) / 2
+    half_extents = (_FINGER_HALF_BREADTH, _FINGER_THICKNESS / 2)
+    fingers = [rectangle(tuple(centre + side * offset * closing), half_extents, yaw) for side in (-1, 1)]
+    low = _grasp_point(state, name) - _TIP_BELOW_GRASP
+    outlines = [outline for other in state.objects if other != name for outline in obstacles(state, other, low)]
+    return min((separation(outline, finger) for outline in outlines for finger in fingers), default=1.0)
 
 
 # ------------------------------------------------------------------------------------------ destinations
 
 
-def _destination(
-    state: WorldState, domain: Domain, goal: Goal, move: Move, along_x: bool
-) -> tuple[tuple[float, float], float]:
-    """Where to put the object's centre, and how much room there is; ``along_x`` is where the fingers let go."""
-    yaw = math.pi / 2 if along_x else 0.0
-    if move.destination == TABLE:
-        return free_spot(state, goal, move.item, yaw)
+def _destination(state: WorldState, domain: Domain, move: Move, yaw: float) -> tuple[Point, float]:
+    """Where to put the object's centre off the table, and how much room there is.
+
+    ``yaw`` is the gripper's turn when it lets go.
+    """
     if move.destination in domain.containers:
         points = _container_points(state, move)
     elif move.destination in domain.zones:
         points = _zone_points(state, move)
     else:
-        x, y, _ = state.objects[move.destination].position
-        points = np.array([[x, y]])
-        height = float(world_points(state, move.destination)[:, 2].max()) + GRASP_HEIGHT
-        return (x, y), float(_room_for_arm(state, move.item, points, height, yaw=yaw, ignore=move.destination)[0])
+        return _top(state, domain, move, yaw)
     spec = spec_of(state, move.item)
     half = max(dimensions(spec.kind, spec.size)[:2]) / 2
     free = _distances(state, points, move.item, move.destination) - half - SIDE_GAP / 2
-    room = np.minimum(free, _room_for_arm(state, move.item, points, GRASP_HEIGHT, yaw=yaw, ignore=move.destination))
+    room = np.minimum(free, _room_for_arm(state, move.item, points, GRASP_HEIGHT, yaw=yaw, ignore={move.destination}))
     end, best = _choose(points, room)
-    return end, min(best, -FINGER_GAP) if along_x else best  # slots have room for fingers along y only
+    crosswise = abs(yaw) > math.pi / 4  # slots have room for fingers along y only
+    return end, min(best, -FINGER_GAP) if crosswise else best
+
+
+def _top(state: WorldState, domain: Domain, move: Move, yaw: float) -> tuple[Point, float]:
+    """The middle of an object's top, or between two posts, and how much room there is."""
+    bases = domain.spans[move.destination].posts if move.destination in domain.spans else (move.destination,)
+    x, y = np.mean([state.objects[base].position[:2] for base in bases], axis=0).tolist()
+    height = max(float(world_points(state, base)[:, 2].max()) for base in bases) + GRASP_HEIGHT
+    room = _room_for_arm(state, move.item, np.array([[x, y]]), height, yaw=yaw, ignore=set(bases))
+    return (x, y), float(room[0])
 
 
 def _container_points(state: WorldState, move: Move) -> Points:
@@ -189,7 +240,7 @@ def _container_points(state: WorldState, move: Move) -> Points:
     spec, item = spec_of(state, move.destination), spec_of(state, move.item)
     edge = max(dimensions(item.kind, item.size)[:2])
     room_x, room_y, _ = inner_dimensions(spec.kind, spec.size)
-    local = _slots((room_x, room_y), container_grid(spec, edge))
+    local = grid_points((room_x, room_y), container_grid(spec, edge))
     body = state.objects[move.destination]
     turned: Points = local @ rotation_matrix(body.orientation)[:2, :2].T + np.array(body.position[:2])
     return turned
@@ -200,22 +251,21 @@ def _zone_points(state: WorldState, move: Move) -> Points:
     zone, item = zone_of(state, move.destination), spec_of(state, move.item)
     edge = max(dimensions(item.kind, item.size)[:2])
     lengths = (2 * zone.half_extents[0], 2 * zone.half_extents[1])
-    points: Points = _slots(lengths, zone_grid(zone, edge)) + np.array(zone.centre)
+    points: Points = grid_points(lengths, zone_grid(zone, edge)) + np.array(zone.centre)
     return points
 
 
-def _slots(lengths: tuple[float, float], counts: tuple[int, int]) -> Points:
-    """Centres of ``counts`` cells on a rectangle around 0, ``(N, 2)``."""
-    x, y = (length * ((np.arange(count) + 0.5) / count - 0.5) for length, count in zip(lengths, counts, strict=True))
-    return np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
-
-
-def free_spot(state: WorldState, goal: Goal, item: str, yaw: float = 0.0) -> tuple[tuple[float, float], float]:
+def free_spot(
+    state: WorldState, goal: Goal, item: str, yaw: float = 0.0, accepts: Callable[[Point], bool] | None = None
+) -> tuple[Point, float]:
     """The nearest place on the table where ``item`` can be put down with comfortable room, and how much room that is.
 
     It keeps clear of zones, of everything that stands there, of the way of the gripper's body to tall piles, and of
     where the goal wants a tower to grow. Without such a place, the one with the most room is returned. ``yaw`` is the
-    gripper's turn when it lets go.
+    gripper's turn when it lets go; only places that ``accepts`` says yes to are considered.
+
+    Raises:
+        UnsolvableError: No place is accepted.
     """
     spec = spec_of(state, item)
     margin = radius(spec.kind, spec.size)
@@ -230,14 +280,19 @@ def free_spot(state: WorldState, goal: Goal, item: str, yaw: float = 0.0) -> tup
     for zone in state.scene.zones:
         room = np.minimum(room, _outside(points, zone.centre, zone.half_extents) - margin - _ZONE_GAP)
     near = np.linalg.norm(points - np.array(state.objects[item].position[:2]), axis=1)
-    return _choose(points, np.minimum(room, _COMFORT), near)
+    return _choose(points, np.minimum(room, _COMFORT), near, accepts)
 
 
-def _choose(points: Points, room: Points, cost: Points | None = None) -> tuple[tuple[float, float], float]:
-    """The point with the most room; among equals, the one of least cost."""
+def _choose(
+    points: Points, room: Points, cost: Points | None = None, accepts: Callable[[Point], bool] | None = None
+) -> tuple[Point, float]:
+    """The accepted point with the most room; among equals, the one of least cost."""
     order = np.lexsort((np.zeros(len(points)) if cost is None else np.round(cost, 6), -np.round(room, 4)))
-    best = order[0]
-    return (float(points[best, 0]), float(points[best, 1])), float(room[best])
+    for best in order.tolist():
+        point = (float(points[best, 0]), float(points[best, 1]))
+        if accepts is None or accepts(point):
+            return point, float(room[best])
+    raise UnsolvableError("there is no such place on the table")
 
 
 def _bases(goal: Goal) -> frozenset[str]:
@@ -264,7 +319,7 @@ def _room_for_arm(
     height: float,
     *,
     yaw: float = 0.0,
-    ignore: str = "",
+    ignore: Collection[str] = (),
     tall: frozenset[str] = frozenset(),
 ) -> Points:
     """Distance of hand and wrist, the gripper being at ``points (N, 2)``, from all that reaches up to them, ``(N,)``.
@@ -275,13 +330,13 @@ def _room_for_arm(
         points: Where the gripper is.
         height: Height of the point between its finger pads, metres.
         yaw: The gripper's turn; at 0 it closes along ``y``.
-        ignore: An object that does not count.
+        ignore: Objects that do not count.
         tall: Objects that count for the hand whatever their height.
     """
     room = np.full(len(points), np.inf)
     turn = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
     for other in state.objects:
-        if other in (item, ignore):
+        if other == item or other in ignore:
             continue
         top = float(world_points(state, other)[:, 2].max())
         for body in (_HAND, _WRIST):
@@ -300,4 +355,9 @@ def _outside(points: Points, centre: tuple[float, float], half_extents: tuple[fl
 
 
 def _grasp_point(state: WorldState, name: str) -> float:
-    return float(world_points(state, name)[:, 2].min()) + GRASP_HEIGHT
+    """Height of the point between the finger pads when they hold an object: at half its height, within limits."""
+    heights = world_points(state, name)[:, 2]
+    half = float(np.ptp(heights)) / 2
+    if spec_of(state, name).kind in SLOPED:
+        half /= 2
+    return float(heights.min()) + min(max(half, GRASP_HEIGHT / 2), GRASP_HEIGHT)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from envs.tabletop.scene import Kind, WorldState, ZoneSpec
-from envs.tabletop.shapes import dimensions, inner_dimensions, is_container
+from envs.tabletop.scene import Kind, ObjectSpec, WorldState, ZoneSpec
+from envs.tabletop.shapes import WORKSPACE, dimensions, inner_dimensions, is_container
 from thinkbench.geometry import (
     distance_to_polygon,
     footprint,
@@ -41,6 +41,12 @@ SIDE_MARGIN = 0.02
 
 NEAR_DISTANCE = 0.05
 """Largest gap, in metres, between the outlines of two objects that are near each other."""
+
+EDGE_STRIP = 0.06
+"""Width, in metres, of the strip along an edge of the workspace in which an object is at that edge."""
+
+LEVEL_TOLERANCE = 0.05
+"""Largest tilt of something that bridges two posts, in radians (3 degrees)."""
 
 LINEAR_REST = 0.01
 """Largest speed of an object at rest, in metres per second."""
@@ -107,6 +113,58 @@ def at_zone(state: WorldState, item: str, zone: str) -> bool:
     return bool((over <= ZONE_TOLERANCE).all())
 
 
+def at_any_zone(state: WorldState, item: str) -> bool:
+    """``item`` is `at_zone` of some zone of the scene."""
+    return any(at_zone(state, item, zone.name) for zone in state.scene.zones)
+
+
+def on_bare_table(state: WorldState, item: str) -> bool:
+    """``item`` is on the table, but not `at_any_zone`."""
+    return on_table(state, item) and not at_any_zone(state, item)
+
+
+def shares_zone(state: WorldState, item: str) -> bool:
+    """``item`` and another object are `at_zone` of the same zone."""
+    return any(
+        at_zone(state, item, zone.name)
+        and any(at_zone(state, other, zone.name) for other in state.objects if other != item)
+        for zone in state.scene.zones
+    )
+
+
+def on_smaller(state: WorldState, item: str) -> bool:
+    """``item`` rests on an object that is narrower than it in some direction, by the shapes' nominal sizes."""
+    return any(
+        on(state, item, other) and not fits_on(spec_of(state, item), spec_of(state, other)) for other in state.objects
+    )
+
+
+def fits_on(item: ObjectSpec, base: ObjectSpec) -> bool:
+    """Whether ``item`` is no wider than ``base``, in either direction, by the shapes' nominal sizes."""
+    item_edges, base_edges = (sorted(dimensions(spec.kind, spec.size)[:2]) for spec in (item, base))
+    return all(mine <= its for mine, its in zip(item_edges, base_edges, strict=True))
+
+
+def bridges(state: WorldState, item: str, one: str, other: str) -> bool:
+    """``item`` lies across the posts ``one`` and ``other``.
+
+    It touches both, its centre is between theirs and over neither of them, its lowest point is level with both tops
+    within `CONTACT_TOLERANCE`, and it is level within `LEVEL_TOLERANCE`. Nothing that is held rests on anything.
+    """
+    body = state.objects[item]
+    if len({item, one, other}) < 3 or held(state, item) or not {one, other} <= body.touching:
+        return False
+    low, centre = world_points(state, item)[:, 2].min(), np.array(body.position[:2])
+    start, end = (np.array(state.objects[post].position[:2]) for post in (one, other))
+    share = float((centre - start) @ (end - start) / max(float((end - start) @ (end - start)), 1e-12))
+    return bool(
+        0 < share < 1
+        and all(distance_to_polygon(footprint(state, post), centre[None])[0] > 0 for post in (one, other))
+        and all(abs(low - world_points(state, post)[:, 2].max()) <= CONTACT_TOLERANCE for post in (one, other))
+        and tilt(state, item) <= LEVEL_TOLERANCE
+    )
+
+
 def supports(state: WorldState, base: str, item: str) -> bool:
     """``item`` rests on ``base``, directly or through others between them."""
     return any(
@@ -161,6 +219,26 @@ def near(state: WorldState, item: str, other: str) -> bool:
     return bool(min(distance_to_polygon(a, b).min(), distance_to_polygon(b, a).min()) <= NEAR_DISTANCE)
 
 
+def at_left_edge(state: WorldState, item: str) -> bool:
+    """The object's centre is within `EDGE_STRIP` of the workspace's edge on the robot's left, or beyond it."""
+    return state.objects[item].position[1] >= WORKSPACE[1][1] - EDGE_STRIP
+
+
+def at_right_edge(state: WorldState, item: str) -> bool:
+    """`at_left_edge` for the edge on the robot's right."""
+    return state.objects[item].position[1] <= WORKSPACE[1][0] + EDGE_STRIP
+
+
+def at_back_edge(state: WorldState, item: str) -> bool:
+    """`at_left_edge` for the edge that is farthest from the robot."""
+    return state.objects[item].position[0] >= WORKSPACE[0][1] - EDGE_STRIP
+
+
+def at_front_edge(state: WorldState, item: str) -> bool:
+    """`at_left_edge` for the edge that is nearest to the robot."""
+    return state.objects[item].position[0] <= WORKSPACE[0][0] + EDGE_STRIP
+
+
 def _offset(state: WorldState, item: str, other: str) -> tuple[float, float]:
     (ax, ay, _), (bx, by, _) = state.objects[item].position, state.objects[other].position
     return ax - bx, ay - by
@@ -196,7 +274,12 @@ PREDICATES: dict[str, Predicate] = {
         test.__name__: Predicate(test, 2)
         for test in (on, inside, at_zone, supports, left_of, right_of, behind, in_front_of, near)
     },
-    **{test.__name__: Predicate(test, 1) for test in (held, on_table, clear, upright, at_rest)},
+    bridges.__name__: Predicate(bridges, 3),
+    **{
+        test.__name__: Predicate(test, 1)
+        for test in (held, on_table, clear, upright, at_rest, at_any_zone, on_bare_table, shares_zone, on_smaller)
+    },
+    **{test.__name__: Predicate(test, 1) for test in (at_left_edge, at_right_edge, at_back_edge, at_front_edge)},
 }
 
 
@@ -223,6 +306,14 @@ def evaluate(state: WorldState, literal: Literal) -> bool:
     check(literal)
     arguments: tuple[Any, ...] = literal.args
     return PREDICATES[literal.predicate].test(state, *arguments) == literal.positive
+
+
+def broken_rule(state: WorldState, rules: tuple[Literal, ...]) -> Literal | None:
+    """The first of ``rules`` that is violated; ``None`` while something is held or an object of theirs still moves."""
+    named = {name for literal in rules for name in literal.args if name in state.objects}
+    if state.held is not None or not all(at_rest(state, name) for name in named):
+        return None
+    return next((rule for rule in rules if not evaluate(state, rule)), None)
 
 
 def goal_holds(state: WorldState, goal: tuple[Literal, ...]) -> bool:

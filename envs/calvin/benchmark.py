@@ -255,30 +255,31 @@ class Calvin(Benchmark):
         """Success of 1 to 5 tasks in a row with the average length, and success per task over its attempts."""
         ended = frame[frame["outcome"].isin(["success", "failure"])]
         errors = int((frame["outcome"] == "error").sum())
-        lengths = [int(length) for length in ended["stages_completed"]]
-        in_a_row = [
-            RateCell(sum(length >= count for length in lengths), len(lengths), errors)
-            for count in range(1, CHAIN_LENGTH + 1)
-        ]
+        lengths, chains = ended["stages_completed"], ended["episode_id"]
+        distinct = chains.nunique()
+        in_a_row = [RateCell.over(lengths >= count, errors, distinct) for count in range(1, CHAIN_LENGTH + 1)]
+        average = MeanCell(tuple(lengths.astype(float)), tuple(chains), tuple(ended.index))
         chain = Table(
             key="chain",
             title=f"Tasks in a row ({self.protocol.name})",
             columns=(*(str(count) for count in range(1, CHAIN_LENGTH + 1)), "average length"),
-            rows=(("chains", (*in_a_row, MeanCell(tuple(float(length) for length in lengths)))),),
+            rows=(("chains", (*in_a_row, average)),),
             one_line=True,
         )
         return (chain, self._task_table(ended))
 
     @staticmethod
     def _task_table(ended: pd.DataFrame) -> Table:
-        attempts: dict[str, list[bool]] = {task: [] for task in TASKS}
-        for tasks, successes in zip(ended["stage_tasks"], ended["stage_success"], strict=True):
-            # A chain ends with its first failure: later tasks were not attempted and have no entry.
-            for task, success in zip(tasks, successes, strict=False):
-                attempts[task].append(bool(success))
-        rows = tuple(
-            (task, (RateCell(sum(results), len(results)), len(results)))
-            for task, results in attempts.items()
-            if results
+        # A chain ends with its first failure: later tasks were not attempted and have no verdict.
+        started = ended["stage_success"].str.len()
+        planned = zip(ended["stage_tasks"], started, strict=True)
+        names = np.array([task for tasks, count in planned for task in tasks[:count]], dtype=object)
+        verdicts = pd.Series(
+            [done for successes in ended["stage_success"] for done in successes],
+            index=np.repeat(ended.index.to_numpy(), started),
+            dtype=bool,
         )
+        attempted = {str(task): part for task, part in verdicts.groupby(names)}
+        cells = {task: RateCell.over(attempted[task]) for task in TASKS if task in attempted}
+        rows = tuple((task, (cell, cell.valid)) for task, cell in cells.items())
         return Table(key="tasks", title="Success per task", columns=("success", "n"), rows=rows)

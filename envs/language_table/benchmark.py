@@ -207,18 +207,13 @@ class LanguageTable(Benchmark):
     def summarise(self, frame: pd.DataFrame) -> Sequence[Table]:
         """Success per family, and over all families (which have equally many episodes)."""
         families = self.protocol.families
-        cells = [_rate(frame[frame["family"] == family]) for family in families]
+        cells = [RateCell.of(frame[frame["family"] == family]) for family in families]
         columns = tuple(self.protocol.labels.get(family, family) for family in families)
         table = Table(
             key="success",
             title="Success per family",
             columns=(*columns, "average"),
-            rows=(("success", (*cells, _rate(frame[frame["family"].isin(families)]))),),
+            rows=(("success", (*cells, RateCell.of(frame[frame["family"].isin(families)]))),),
             one_line=True,
         )
         return (table,)
-
-
-def _rate(frame: pd.DataFrame) -> RateCell:
-    ended = frame[frame["outcome"].isin(["success", "failure"])]
-    return RateCell(int((ended["outcome"] == "success").sum()), len(ended), int((frame["outcome"] == "error").sum()))

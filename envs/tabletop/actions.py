@@ -107,6 +107,13 @@ def parse_delta(action: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDA
     return values[:3] * DELTA_POSITION, values[3:6] * DELTA_ROTATION, bool(values[6] > 0)
 
 
+def delta_action(shift: npt.ArrayLike, angles: npt.ArrayLike, opens: bool) -> npt.NDArray[np.float32]:
+    """The action vector ``(7,)`` of metres ``(3,)`` and Euler angles ``(3,)``; clipped to [-1, 1]."""
+    position, rotation = np.asarray(shift) / DELTA_POSITION, np.asarray(angles) / DELTA_ROTATION
+    action = np.concatenate([position, rotation, [1.0 if opens else -1.0]])
+    return np.asarray(np.clip(action, -1.0, 1.0), dtype=np.float32)
+
+
 def _checked(action: npt.ArrayLike, size: int) -> npt.NDArray[np.float64]:
     values = np.asarray(action, dtype=np.float64)
     if values.shape != (size,) or not np.isfinite(values).all():

@@ -11,16 +11,16 @@ import numpy.typing as npt
 
 from envs.bullet import BulletClient
 from envs.tabletop import shapes
+from envs.tabletop.conditions import Conditions
 from envs.tabletop.meshes import obj_text, scratch_folder
 from envs.tabletop.scene import ObjectSpec, SceneSpec, ZoneSpec
-from envs.tabletop.shapes import Part, PartKind, Vector
+from envs.tabletop.shapes import Part, PartKind, Rgba, Vector
 
 VISIBLE_TO_RAYS = 2
 """Collision filter bit of everything that height queries see: table and objects, not the arm."""
 
 _TABLE_SIZE: Vector = (1.3, 1.2, 0.05)
 _TABLE_CENTRE = (-0.1, 0.0)
-_TABLE_COLOUR = (0.62, 0.56, 0.48, 1.0)
 _FLOOR_HEIGHT = -0.7
 _FLOOR_REACH = 30.0  # metres; what is flung off the table lands somewhere, which is an outcome and no error
 _ZONE_THICKNESS = 0.002
@@ -51,7 +51,7 @@ def check(scene: SceneSpec) -> None:
             raise ValueError(f"The pose of '{item.name}' is not finite: {item.position}, yaw {item.yaw}")
 
 
-def build_table(client: BulletClient) -> int:
+def build_table(client: BulletClient, conditions: Conditions) -> int:
     """The table's top at ``z = 0`` and an unseen floor below it, as one fixed body; returns its id.
 
     Built last: TinyRenderer draws bodies in the order of creation and shades only what is in front of what it has
@@ -66,30 +66,30 @@ def build_table(client: BulletClient) -> int:
         collisionFramePositions=[top, floor],
     )
     visual = client.createVisualShape(
-        client.GEOM_BOX, halfExtents=[x / 2, y / 2, z / 2], rgbaColor=_TABLE_COLOUR, visualFramePosition=top
+        client.GEOM_BOX, halfExtents=[x / 2, y / 2, z / 2], rgbaColor=conditions.table, visualFramePosition=top
     )
     body = int(client.createMultiBody(0, collision, visual))
-    client.changeDynamics(body, -1, lateralFriction=shapes.FRICTION)
+    client.changeDynamics(body, -1, lateralFriction=_friction(conditions))
     client.setCollisionFilterGroupMask(body, -1, _GROUP_DEFAULT | VISIBLE_TO_RAYS, -1)
     return body
 
 
-def build_zones(client: BulletClient, zones: Sequence[ZoneSpec]) -> None:
+def build_zones(client: BulletClient, zones: Sequence[ZoneSpec], conditions: Conditions) -> None:
     """Coloured rectangles on the table, without physics."""
     for zone in zones:
         half = [*zone.half_extents, _ZONE_THICKNESS / 2]
-        colour = _soften(shapes.RGBA[zone.colour])
+        colour = _soften(conditions.palette[zone.colour])
         visual = client.createVisualShape(client.GEOM_BOX, halfExtents=half, rgbaColor=colour)
         client.createMultiBody(0, -1, visual, basePosition=[*zone.centre, 0.0])
 
 
-def build_object(client: BulletClient, spec: ObjectSpec) -> int:
+def build_object(client: BulletClient, spec: ObjectSpec, conditions: Conditions) -> int:
     """One object at its start pose; returns its body id."""
     body = int(
         client.createMultiBody(
-            shapes.mass(spec.kind, spec.size),
+            shapes.mass(spec.kind, spec.size) * conditions.mass,
             _collision_shape(client, spec),
-            _visual_shape(client, spec),
+            _visual_shape(client, spec, conditions.palette[spec.colour]),
             basePosition=spec.position,
             baseOrientation=client.getQuaternionFromEuler((0.0, 0.0, spec.yaw)),
         )
@@ -97,7 +97,7 @@ def build_object(client: BulletClient, spec: ObjectSpec) -> int:
     client.changeDynamics(  # no rolling friction: it would let things balance on a pyramid's point
         body,
         -1,
-        lateralFriction=shapes.FRICTION,
+        lateralFriction=_friction(conditions),
         spinningFriction=0.001,
         linearDamping=0.04,
         angularDamping=0.04,
@@ -106,6 +106,11 @@ def build_object(client: BulletClient, spec: ObjectSpec) -> int:
     )
     client.setCollisionFilterGroupMask(body, -1, _GROUP_DEFAULT | VISIBLE_TO_RAYS, -1)
     return body
+
+
+def _friction(conditions: Conditions) -> float:
+    """The coefficient of one surface; Bullet multiplies those of the two in contact."""
+    return shapes.FRICTION * math.sqrt(conditions.friction)
 
 
 def _collision_shape(client: BulletClient, spec: ObjectSpec) -> int:
@@ -135,9 +140,8 @@ def _collision_shape(client: BulletClient, spec: ObjectSpec) -> int:
     )
 
 
-def _visual_shape(client: BulletClient, spec: ObjectSpec) -> int:
+def _visual_shape(client: BulletClient, spec: ObjectSpec, colour: Rgba) -> int:
     """Boxes and containers are drawn part by part, everything else as the one convex solid that it is."""
-    colour = shapes.RGBA[spec.colour]
     pieces = shapes.parts(spec.kind, spec.size)
     if spec.kind not in shapes.CONTAINERS and any(part.kind is not PartKind.BOX for part in pieces):
         file = _mesh_file(f"{spec.kind}_{spec.size}", shapes.outline(spec.kind, spec.size))
@@ -177,7 +181,7 @@ def _mesh_file(name: str, vertices: npt.NDArray[np.float64]) -> str:
     return str(path)
 
 
-def _soften(colour: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+def _soften(colour: Rgba) -> Rgba:
     """A zone is a paler shade of its colour, so that an object of the same colour stands out on it."""
     red, green, blue, alpha = (0.55 * channel + 0.45 for channel in colour)
     return red, green, blue, alpha

@@ -15,6 +15,7 @@ from envs.bullet import Renderer
 from envs.tabletop import actions, kinematics, skills
 from envs.tabletop.actions import Control, Primitive
 from envs.tabletop.cameras import CAMERAS, FAR, CameraName
+from envs.tabletop.conditions import Conditions
 from envs.tabletop.random_scenes import random_scene
 from envs.tabletop.robot import Visuals
 from envs.tabletop.scene import SceneSpec
@@ -98,12 +99,18 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A new episode; ``options["scene"]`` is a `SceneSpec` or its ``to_dict``."""
+        """A new episode; ``options["scene"]`` is a `SceneSpec`, ``options["conditions"]`` are `Conditions`.
+
+        Both may be their ``to_dict``; without conditions the standard ones hold.
+        """
         super().reset(seed=seed)
         scene = (options or {}).get("scene", self._default_scene)
         if isinstance(scene, Mapping):
             scene = SceneSpec.from_dict(scene)
-        self.world.load(random_scene(self.np_random) if scene is None else scene)
+        conditions = (options or {}).get("conditions")
+        if isinstance(conditions, Mapping):
+            conditions = Conditions.from_dict(conditions)
+        self.world.load(random_scene(self.np_random) if scene is None else scene, conditions)
         return self.observe(), {"time": self.world.time}
 
     def step(self, action: npt.ArrayLike) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:

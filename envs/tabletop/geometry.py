@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,17 +19,16 @@ FloatArray = npt.NDArray[np.float64]
 SNAP_RADIUS = 0.02
 """Metres by which a skill's start point may miss an object and still take it."""
 
+OPENING_MARGINS = (0.02, 0.014, 0.008, 0.005)
+"""Metres by which the gripper opens wider than an object; the widest that has room decides how it is taken."""
+
+ENOUGH_ROOM = 0.002
+"""Metres beside the fingers beyond which they open as wide as wanted."""
+
 _TIP_BELOW_TOOL = 0.0072  # metres by which the finger tips reach below the tool frame
 _GRASP_HEIGHT = 0.010  # least height of the tool above the object's lowest point
 _FINGER_HALF_BREADTH = 0.0105
 _FINGER_THICKNESS = 0.02
-_OPENING_MARGINS = (
-    0.02,
-    0.014,
-    0.008,
-    0.005,
-)  # metres that the gripper opens wider than the object; the widest that has room
-_ENOUGH_ROOM = 0.002
 _AXIS_SAMPLES = (-1.0, 0.0, 1.0)
 
 
@@ -42,6 +41,7 @@ class Grasp:
         centre: Where the tool goes ``(x, y)``.
         height: Height of the tool.
         yaw: Turn of the vertical gripper, radians; the same grasp exists at ``yaw + pi``.
+        width: The object's extent along the closing direction, metres.
         opening: How wide to open before going down.
         room: Distance from the fingers' places to the next obstacle, metres; negative where they overlap.
     """
@@ -50,6 +50,7 @@ class Grasp:
     centre: FloatArray
     height: float
     yaw: float
+    width: float
     opening: float
     room: float
 
@@ -99,18 +100,29 @@ def plan_grasp(world: TabletopWorld, spec: ObjectSpec) -> Grasp | None:
     return max(grasps, key=lambda grasp: (round(min(grasp.room, 0.02), 3), -round(grasp.opening, 4), -abs(grasp.yaw)))
 
 
-def release_opening(world: TabletopWorld, spec: ObjectSpec, tool: FloatArray, yaw: float, width: float) -> float:
-    """How wide to open to let go of a held object without knocking over its neighbours, metres.
+def free_opening(
+    world: TabletopWorld,
+    spec: ObjectSpec,
+    tool: FloatArray,
+    yaw: float,
+    *,
+    width: float,
+    margins: Sequence[float],
+    room: float,
+) -> float:
+    """How wide to open around an object without knocking over its neighbours, metres.
 
     Args:
         world: The world.
-        spec: The held object.
+        spec: The object between the fingers.
         tool: Tool position ``(3,)``.
         yaw: The vertical gripper's turn.
-        width: The gripper's present opening.
+        width: The opening at which the fingers touch the object.
+        margins: By how much more to open, metres; the first that has enough room.
+        room: What is enough beside the fingers, metres.
     """
     obstacles = _obstacles(world, spec, above=float(tool[2]) - _TIP_BELOW_TOOL + 0.002)
-    return _widest_opening(tool[:2], yaw, width, obstacles)[0]
+    return _widest_opening(tool[:2], yaw, width, obstacles, margins=margins, enough=room)[0]
 
 
 def footprint_distance(footprint: FloatArray, points: FloatArray) -> FloatArray:
@@ -173,16 +185,24 @@ def _grasp_along(
         return None
     along = footprint @ across
     centre = closing * (spread.max() + spread.min()) / 2 + across * (along.max() + along.min()) / 2
-    opening, room = _widest_opening(centre, yaw, width, obstacles)
-    return Grasp(name, centre, height, yaw, opening, room)
+    opening, room = _widest_opening(centre, yaw, width, obstacles, margins=OPENING_MARGINS, enough=ENOUGH_ROOM)
+    return Grasp(name, centre, height, yaw, width, opening, room)
 
 
-def _widest_opening(centre: FloatArray, yaw: float, width: float, obstacles: list[FloatArray]) -> tuple[float, float]:
+def _widest_opening(
+    centre: FloatArray,
+    yaw: float,
+    width: float,
+    obstacles: list[FloatArray],
+    *,
+    margins: Sequence[float],
+    enough: float,
+) -> tuple[float, float]:
     """How wide to open around something of a width, and the room that the fingers have then, in metres."""
     closing = np.array([-math.sin(yaw), math.cos(yaw)])
     across = np.array([math.cos(yaw), math.sin(yaw)])
     best = (0.0, -math.inf)
-    for margin in _OPENING_MARGINS:
+    for margin in margins:
         opening = min(shapes.GRIPPER_OPENING, width + margin)
         reach = np.linspace(opening / 2, opening / 2 + _FINGER_THICKNESS, 3)
         samples = np.array(
@@ -196,7 +216,7 @@ def _widest_opening(centre: FloatArray, yaw: float, width: float, obstacles: lis
         room = min((float(footprint_distance(obstacle, samples).min()) for obstacle in obstacles), default=1.0)
         if room > best[1]:
             best = (opening, room)
-        if room >= _ENOUGH_ROOM:
+        if room >= enough:
             break
     return best
 

@@ -31,7 +31,9 @@ HOME_JOINTS: FloatArray = kinematics.inverse(
 _ARM_FORCES = (87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0)  # N m, the effort limits of the URDF
 _FINGER_FORCE = 10.0  # N, half its effort limit; more drives the pads into objects of ten grams
 _FINGER_STIFFNESS, _FINGER_DAMPING = 1e5, 1e3  # of their contacts; the URDF's softer pads let small objects turn
-_FINGER_SPEED = 0.15  # m/s, below its limit of 0.2
+FINGER_SPEED = 0.15
+"""Speed of each finger in metres per second, below the URDF's limit of 0.2."""
+
 _POSITION_GAINS = (0.3,) * 7
 _VELOCITY_GAINS = (1.0,) * 7
 
@@ -90,7 +92,7 @@ class Panda:
                 self._client.POSITION_CONTROL,
                 targetPosition=width / 2,
                 force=_FINGER_FORCE,
-                maxVelocity=_FINGER_SPEED,
+                maxVelocity=FINGER_SPEED,
             )
 
     def gripper_width(self) -> float:

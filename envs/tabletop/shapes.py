@@ -17,6 +17,7 @@ import numpy.typing as npt
 from envs.tabletop.scene import Colour, Kind, Size
 
 Vector = tuple[float, float, float]
+Rgba = tuple[float, float, float, float]
 
 WORKSPACE_X = (-0.16, 0.16)
 """Reachable range of ``x`` in metres; skill actions in [-1, 1] map onto it."""
@@ -54,7 +55,7 @@ DENSITY = 600.0
 CONTAINER_MASS = 0.6
 """Kilograms of a bowl, tray or bin: heavy enough to stay when something is put in, light enough to be pushed."""
 
-RGBA: dict[Colour, tuple[float, float, float, float]] = {
+RGBA: dict[Colour, Rgba] = {
     Colour.RED: (0.86, 0.13, 0.13, 1.0),
     Colour.ORANGE: (0.98, 0.50, 0.06, 1.0),
     Colour.YELLOW: (0.98, 0.85, 0.10, 1.0),
@@ -65,6 +66,9 @@ RGBA: dict[Colour, tuple[float, float, float, float]] = {
     Colour.WHITE: (0.94, 0.94, 0.94, 1.0),
 }
 """The eight named colours."""
+
+TABLE_RGBA: Rgba = (0.62, 0.56, 0.48, 1.0)
+"""The table's paint."""
 
 _BLOCK = {Size.SMALL: 0.03, Size.MEDIUM: 0.04, Size.LARGE: 0.05}
 _DIMENSIONS: dict[Kind, dict[Size, Vector]] = {
@@ -86,6 +90,9 @@ _CYLINDER_SIDES = 24
 
 CONTAINERS = frozenset({Kind.BOWL, Kind.TRAY, Kind.BIN})
 """Kinds that things are put into; too wide for the gripper, so they are pushed but never picked."""
+
+OPEN_CONTAINERS = frozenset({Kind.TRAY})
+"""Containers with walls so low that the fingers can take out again what lies in them."""
 
 SLOPED = frozenset({Kind.PYRAMID, Kind.WEDGE})
 """Kinds that nothing rests on: every face that looks up slopes by 45 degrees, and friction holds up to 33.

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from envs.bullet import BulletClient, Frame, Renderer, SimulationError, digest, require_finite
 from envs.tabletop import bodies, cameras, kinematics
+from envs.tabletop.conditions import Conditions
 from envs.tabletop.robot import FINGERS, HOME_JOINTS, Panda, Visuals
 from envs.tabletop.scene import ObjectState, SceneSpec, WorldState
 from envs.tabletop.shapes import GRIPPER_OPENING
@@ -60,6 +61,7 @@ class Keyframe:
 
     Attributes:
         scene: What is on the table.
+        conditions: Under which it is seen and touched.
         bodies: Position, quaternion, linear and angular velocity of each object, ``(N, 13)``; ``None`` for the scene's
             own start.
         joints: Positions and velocities of arm and fingers, ``(9, 2)``; ``None`` for the home posture.
@@ -69,6 +71,7 @@ class Keyframe:
     """
 
     scene: SceneSpec
+    conditions: Conditions
     bodies: FloatArray | None
     joints: FloatArray | None
     command: Command
@@ -94,6 +97,7 @@ class TabletopWorld:
     Attributes:
         client: The physics server.
         scene: What was loaded.
+        conditions: Under which it is seen and touched.
         robot: The arm.
         objects: Body id of each object by name.
         renders: Pictures rendered so far.
@@ -108,6 +112,7 @@ class TabletopWorld:
     after_step: Callable[[], None] | None
 
     scene: SceneSpec
+    conditions: Conditions
     robot: Panda
     objects: dict[str, int]
     _names: dict[int, str]
@@ -126,15 +131,18 @@ class TabletopWorld:
 
     # ------------------------------------------------------------------------------------ life cycle
 
-    def load(self, scene: SceneSpec) -> None:
+    def load(self, scene: SceneSpec, conditions: Conditions | None = None) -> None:
         """Empty the world, build a scene in it and let it settle. Nothing of what was there before remains.
+
+        ``conditions`` are the standard ones unless given.
 
         Raises:
             ValueError: The scene is malformed (names not unique).
             SimulationError: The scene explodes, for example because objects overlap.
         """
         bodies.check(scene)
-        self._build(Keyframe(scene, None, None, Command(tuple(HOME_JOINTS.tolist()), GRIPPER_OPENING), 0, False))
+        command = Command(tuple(HOME_JOINTS.tolist()), GRIPPER_OPENING)
+        self._build(Keyframe(scene, conditions or Conditions(), None, None, command, 0, False))
         self.settle()
         self.rebase()
 
@@ -163,7 +171,8 @@ class TabletopWorld:
         states = self._body_states()
         if asleep:
             states[:, 7:] = 0.0
-        self._build(Keyframe(self.scene, states, self.robot.joints(), self._command, self._steps, asleep))
+        joints = self.robot.joints()
+        self._build(Keyframe(self.scene, self.conditions, states, joints, self._command, self._steps, asleep))
 
     def digest(self) -> str:
         """SHA-256 of all poses, velocities and joints: equal digests mean bit-identical worlds."""
@@ -323,7 +332,8 @@ class TabletopWorld:
     def render(self, name: cameras.CameraName, size: int = 224) -> Frame:
         """What a camera sees now, ``size`` pixels square. It does not influence the physics."""
         start = perf_counter()
-        frame = cameras.render(self.client, cameras.camera(name, size, *self.robot.tool()))
+        camera = cameras.camera(name, self.conditions.views, size, *self.robot.tool())
+        frame = cameras.render(self.client, camera, self.conditions.light)
         self.renders += 1
         self.render_seconds += perf_counter() - start
         return frame
@@ -332,7 +342,7 @@ class TabletopWorld:
 
     def _build(self, keyframe: Keyframe) -> None:
         """Everything in one fixed order into an emptied server."""
-        self.scene = keyframe.scene
+        self.scene, self.conditions = keyframe.scene, keyframe.conditions
         self._keyframe = keyframe
         self._command = keyframe.command
         self._steps = keyframe.steps
@@ -344,9 +354,11 @@ class TabletopWorld:
             fixedTimeStep=TIME_STEP, numSolverIterations=_SOLVER_ITERATIONS, deterministicOverlappingPairs=1
         )
         self.robot = Panda(client, self.visuals)
-        self.objects = {spec.name: bodies.build_object(client, spec) for spec in keyframe.scene.objects}
-        bodies.build_zones(client, keyframe.scene.zones)
-        furniture = bodies.build_table(client)
+        self.objects = {
+            spec.name: bodies.build_object(client, spec, self.conditions) for spec in keyframe.scene.objects
+        }
+        bodies.build_zones(client, keyframe.scene.zones, self.conditions)
+        furniture = bodies.build_table(client, self.conditions)
         self._names = {body: name for name, body in self.objects.items()}
         self._names |= {furniture: "table", self.robot.body: "robot"}
         if keyframe.joints is not None:

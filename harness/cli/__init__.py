@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import harness
-from harness.cli import assets, collect, doctor, export, golden, inspect, replay, run
+from harness.cli import assets, collect, doctor, export, golden, inspect, pack, replay, run
 from harness.executors.base import WorkerStartError
 from harness.instantiate import ConfigError
 from harness.runs import ExitCode
@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="harness", description=DESCRIPTION, formatter_class=Help)
     top.add_argument("--version", action="version", version=f"harness {harness.__version__}")
     verbs = top.add_subparsers(title="verbs", dest="verb", metavar="VERB", required=True)
-    for module in (run, collect, inspect, replay, export, golden, assets, doctor):
+    for module in (run, collect, pack, inspect, replay, export, golden, assets, doctor):
         module.add(verbs)
     for entry in sorted(importlib.metadata.entry_points(group=COMMANDS_GROUP), key=lambda entry: entry.name):
         entry.load()(verbs)

@@ -12,7 +12,12 @@ from harness.cli.run import run_all
 from harness.collection import DATASET_FOLDER
 from harness.dataset import Dataset
 
-SHORT_KEYS = {"scene": "protocol.scene", "record": "dataset.record", "images": "dataset.images"}
+SHORT_KEYS = {
+    "scene": "protocol.scene",
+    "record": "dataset.record",
+    "images": "dataset.images",
+    "size": "dataset.image_size",
+}
 
 
 def add(verbs: Any) -> None:
@@ -29,12 +34,14 @@ Keys as for `harness run`, and:
   scene=A,B,C           CALVIN: the play tables, one dataset each
   record=[KEY,...]      observations to record; all that the environment makes unless given
   images=png|jpeg       RGB pictures without loss, or at half the size
+  size=N                record RGB pictures at N x N pixels (area means); the agent sees them as the protocol says
 
 Any key=a,b makes one dataset per value. An interrupted collection goes on with `harness resume RUN`.
 A collection is no evaluation: `harness report` refuses it.
 
 Examples:
   harness collect benchmark=calvin agent=play scene=A,B,C limit=50 executor=ray executor.workers=2
+  harness collect benchmark=subgoals agent=explore limit=8000 size=64 executor=ray executor.workers=2
   harness collect benchmark=thinkbench agent=expert limit=500 'record=[rgb_static,robot_obs]'
 """,
     )

@@ -1,9 +1,11 @@
-"""``harness export``: a run as Parquet or JSON Lines, for other tools."""
+"""``harness export``: a run as Parquet or JSON Lines, for other tools, and in the formats that other packages add."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +14,53 @@ import pandas as pd
 from harness.cli.options import verb
 from harness.store import RunReader
 
-FORMATS = ("parquet", "jsonl")
+EXPORTS_GROUP = "thinkjepa_harness.exports"
+"""Entry-point group of further formats: functions that get the run's folder and the output (or ``None``), write, and
+return the files that they wrote."""
+
+OWN_FORMATS = ("parquet", "jsonl")
 
 
 def add(verbs: Any) -> None:
     """Add the verb."""
+    further = sorted(entry.name for entry in importlib.metadata.entry_points(group=EXPORTS_GROUP))
     parser = verb(
         verbs,
         "export",
         _export,
         "write a run's tables (episodes, attempts, stages, events) and metadata to files",
-        "Example:\n  harness export runs/20260101-120000-thinkbench-expert-s0 --format parquet -o exported\n",
+        """\
+Examples:
+  harness export runs/20260101-120000-thinkbench-expert-s0 --format parquet -o exported
+  harness export runs/20260101-120000-thinkbench-expert-s0 -o entry.zip     one file to hand in
+""",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
-    parser.add_argument("--format", choices=FORMATS, default="parquet")
-    parser.add_argument("-o", "--output", type=Path, help="folder to write to (default: RUN/export)")
+    parser.add_argument(
+        "--format", choices=[*OWN_FORMATS, *further], help="default: the ending of the output, else parquet"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="folder or file to write (default: in the run directory)")
+    parser.set_defaults(further=further)
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    folder: Path = arguments.output or arguments.run / "export"
+    ending = arguments.output.suffix.removeprefix(".") if arguments.output else ""
+    chosen = arguments.format or (ending if ending in arguments.further else "parquet")
+    if chosen in OWN_FORMATS:
+        written = _export_tables(arguments.run, arguments.output, chosen)
+    else:
+        (entry,) = importlib.metadata.entry_points(group=EXPORTS_GROUP, name=chosen)
+        export: Callable[[Path, Path | None], list[Path]] = entry.load()
+        written = export(arguments.run, arguments.output)
+    for path in written:
+        print(path)
+    return 0
+
+
+def _export_tables(run_dir: Path, output: Path | None, kind: str) -> list[Path]:
+    folder = output or run_dir / "export"
     folder.mkdir(parents=True, exist_ok=True)
-    with RunReader(arguments.run) as reader:
+    with RunReader(run_dir) as reader:
         tables = {
             "episodes": reader.frame(),
             "attempts": reader.attempts(),
@@ -42,15 +70,13 @@ def _export(arguments: argparse.Namespace) -> int:
         keys = ("run_key", "protocol_hash", "identity", "config", "deviations", "suite_size", "privileged")
         facts = {key: reader.meta(key) for key in keys} | {"sessions": reader.sessions()}
     for name, table in tables.items():
-        path = folder / f"{name}.{arguments.format}"
-        if arguments.format == "parquet":
+        path = folder / f"{name}.{kind}"
+        if kind == "parquet":
             _storable(table).to_parquet(path, index=False)
         else:
             table.to_json(path, orient="records", lines=True)
-        print(path)
     (folder / "run.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
-    print(folder / "run.json")
-    return 0
+    return [*(folder / f"{name}.{kind}" for name in tables), folder / "run.json"]
 
 
 def _storable(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,14 +1,16 @@
 """The expert on ThinkBench: through real contact, in as many actions as the horizon."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
-import numpy as np
 import pytest
+import yaml
 from gymnasium.spaces import Box
 
+import configs
 from baselines.expert import Expert
 from envs.tabletop.actions import Primitive, parse_skill, skill_action
-from harness.interfaces import SeedPath, TaskView
+from harness.interfaces import EpisodeSpec, SeedPath, TaskView
 from thinkbench.env import ThinkBenchEnv
 from thinkbench.generator import generate
 from thinkbench.specs import to_spec
@@ -24,9 +26,15 @@ def env() -> Iterator[ThinkBenchEnv]:
     made.close()
 
 
-def play(env: ThinkBenchEnv, name: str, index: int) -> tuple[bool, int]:
+@pytest.fixture(scope="module")
+def delta_env() -> Iterator[ThinkBenchEnv]:
+    made = ThinkBenchEnv(observation_keys=(), control="delta")
+    yield made
+    made.close()
+
+
+def play(env: ThinkBenchEnv, spec: EpisodeSpec) -> tuple[bool, int]:
     """Whether the expert succeeds, and with how many actions."""
-    spec = to_spec(generate(TEMPLATES[name], index, 0))
     observation, _ = env.reset(seed=spec.seed, options={"episode": spec})
     stage, agent = spec.stages[0], Expert()
     view = TaskView(
@@ -34,20 +42,41 @@ def play(env: ThinkBenchEnv, name: str, index: int) -> tuple[bool, int]:
     )
     agent.reset(0, view, observation)
     for step in range(stage.max_steps):
-        observation, _, terminated, _, info = env.step(agent.act({0: observation})[0])
+        action = agent.act({0: observation})[0]
+        assert env.action_space.contains(action)
+        observation, _, terminated, _, info = env.step(action)
         if terminated:
             return info["success"], step + 1
     return False, stage.max_steps
 
 
+def skill_episode(name: str, index: int) -> EpisodeSpec:
+    return to_spec(generate(TEMPLATES[name], index, 0))
+
+
+def delta_episode(name: str, index: int) -> EpisodeSpec:
+    protocol = yaml.safe_load((Path(configs.__path__[0]) / "protocol" / "thinkbench-delta.yaml").read_text("utf-8"))
+    return to_spec(generate(TEMPLATES[name], index, 0), protocol["step_factor"], protocol["step_slack"])
+
+
 @pytest.mark.parametrize("name", [name for name in TEMPLATES if TEMPLATES[name].horizon == 5])
 def test_solves_each_family_by_the_shortest_plan(env: ThinkBenchEnv, name: str) -> None:
-    assert play(env, name, 0) == (True, 5)
+    assert play(env, skill_episode(name, 0)) == (True, 5)
+
+
+@pytest.mark.parametrize("name", ["unearth-h3", "sort-h5"])
+def test_solves_episodes_in_relative_actions(delta_env: ThinkBenchEnv, name: str) -> None:
+    spec = delta_episode(name, 0)
+    success, steps = play(delta_env, spec)
+    assert success
+    assert 60 * spec.meta["horizon"] < steps < spec.stages[0].max_steps
 
 
 @pytest.mark.slow
-def test_solves_the_suite(env: ThinkBenchEnv) -> None:
-    results = {(name, index): play(env, name, index) for name in TEMPLATES for index in range(5)}
+@pytest.mark.parametrize("control", ["skill", "delta"])
+def test_solves_the_suite(env: ThinkBenchEnv, delta_env: ThinkBenchEnv, control: str) -> None:
+    world, episode = (env, skill_episode) if control == "skill" else (delta_env, delta_episode)
+    results = {(name, index): play(world, episode(name, index)) for name in TEMPLATES for index in range(5)}
     failures = [episode for episode, (success, _) in results.items() if not success]
     assert len(failures) <= 0.05 * len(results), failures
 
@@ -68,11 +97,22 @@ def test_does_nothing_where_the_goal_is_out_of_reach(env: ThinkBenchEnv) -> None
     assert skill.start == skill.end
 
 
-def test_acts_in_skills_only(env: ThinkBenchEnv) -> None:
-    env.reset(seed=0)
-    delta = Box(-1.0, 1.0, (7,), np.float32)
-    with pytest.raises(ValueError, match="control: skill"):
-        Expert().reset(0, TaskView("", delta, 20.0, 8, 0, SeedPath(0, "e", 0), env.privileged()), {})
+def test_takes_up_a_move_where_the_hand_was_stopped(delta_env: ThinkBenchEnv) -> None:
+    """A new stage's memory starts from what is there: an object that is still in the fingers is placed."""
+    spec = delta_episode("tower-h3", 0)
+    delta_env.reset(options={"episode": spec})
+    truth = delta_env.privileged()
+    view = TaskView("", delta_env.action_space, 20.0, 2000, 0, SeedPath(0, "e", 0), truth)
+    first, second = Expert(), Expert()
+    first.reset(0, view, {})
+    while truth.state().held is None:
+        delta_env.step(first.act({0: {}})[0])
+    second.reset(0, view, {})
+    for _ in range(spec.stages[0].max_steps):
+        terminated, info = delta_env.step(second.act({0: {}})[0])[2::2]
+        if terminated:
+            break
+    assert info["success"]
 
 
 def test_unknown_worlds_are_named() -> None:

@@ -62,6 +62,7 @@ def test_real_physics_is_the_same_however_it_is_spread(tmp_path: Path) -> None:
         "run",
         "benchmark=thinkbench",
         "agent=expert",
+        "protocol.families=[sort,tower]",
         "protocol.horizons=[3]",
         "protocol.episodes_per_template=2",
         "limit=4",

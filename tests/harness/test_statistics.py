@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import bootstrap
 
-from harness.statistics import cluster_bootstrap, wilson
+from harness.statistics import MOST_CLUSTERS, cluster_bootstrap, wilson
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(57, 60), (0, 10), (10, 10), (1, 2), (300, 1000)])
@@ -51,3 +52,40 @@ def test_values_that_agree_within_clusters_tell_less() -> None:
 
 def test_bootstrap_is_reproducible() -> None:
     assert cluster_bootstrap([1, 2, 3, 5, 8]) == cluster_bootstrap([1, 2, 3, 5, 8])
+
+
+@pytest.mark.parametrize("kind", ["skewed", "few kinds", "uneven clusters"])
+def test_bootstrap_is_scipys_bca(kind: str) -> None:
+    rng = np.random.default_rng(5)
+    if kind == "uneven clusters":
+        names = np.repeat(np.arange(30), rng.integers(1, 6, size=30))
+        values = rng.exponential(size=len(names)) + names / 10
+        sums, sizes = np.bincount(names, weights=values), np.bincount(names).astype(float)
+        ours = cluster_bootstrap(values, names)
+    else:
+        sums = rng.exponential(size=60) if kind == "skewed" else rng.integers(0, 6, size=200).astype(float)
+        sizes = np.ones(len(sums))
+        ours = cluster_bootstrap(sums)
+    reference = bootstrap(
+        (sums, sizes),
+        lambda s, n, axis: s.sum(axis=axis) / n.sum(axis=axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=20_000,
+        method="BCa",
+        rng=np.random.default_rng(1),
+    ).confidence_interval
+    width = reference.high - reference.low
+    assert ours.low == pytest.approx(reference.low, abs=0.06 * width)
+    assert ours.high == pytest.approx(reference.high, abs=0.06 * width)
+
+
+@pytest.mark.parametrize("distinct", [True, False])
+def test_large_samples_meet_the_normal_limit(distinct: bool) -> None:
+    rng = np.random.default_rng(2)
+    draws = rng.normal(size=MOST_CLUSTERS + 1) if distinct else rng.integers(0, 6, size=MOST_CLUSTERS + 1).astype(float)
+    below, above = cluster_bootstrap(draws[:-1]), cluster_bootstrap(draws)
+    width = above.high - above.low
+    assert below.low == pytest.approx(above.low, abs=0.1 * width)
+    assert below.high == pytest.approx(above.high, abs=0.1 * width)
+    assert width == pytest.approx(2 * 1.96 * draws.std() / math.sqrt(len(draws)), rel=0.01)

@@ -13,10 +13,12 @@ import pytest
 from harness.cli import main
 from harness.interfaces import MeanCell, RateCell
 from harness.statistics import wilson
+from results.cells import CellValue, cell_text, work_out
+from results.compute import pareto_efficient
 from results.published import published_tables
-from results.render import as_csv, cell_text, markdown
-from results.report import CellValue, Report, build_report, work_out
-from tests.harness.toy_runs import run_toy
+from results.render import as_csv, markdown
+from results.report import COMPUTE_COLUMNS, Report, build_report
+from tests.harness.toy_runs import ROOT, run_toy
 
 
 @pytest.fixture(scope="module")
@@ -85,13 +87,18 @@ def test_repetitions_tell_less_than_episodes() -> None:
     assert work_out(RateCell(0, 80)).interval == wilson(0, 80)
 
 
-def test_cost_per_decision(runs: dict[str, Path]) -> None:
-    (cost,) = [table for table in build_report([runs["plain"]]).tables if table.key == "cost"]
-    ((_, cells),) = cost.rows
-    decisions, env, agent, render, p95, reported = (cell.value for cell in cells)
-    assert decisions == 33
-    assert all(isinstance(value, float) and value >= 0 for value in (env, agent, render, p95))
-    assert str(reported).startswith("model_calls 1")
+def test_compute_per_decision(runs: dict[str, Path]) -> None:
+    (table,) = [table for table in build_report([runs["plain"], runs["other"]]).tables if table.key == "compute"]
+    walker, batch = (dict(zip(COMPUTE_COLUMNS, (cell.value for cell in cells), strict=True)) for _, cells in table.rows)
+    assert walker["decisions"] == 33
+    seconds = [walker[name] for name in ("agent s", "p50", "p95", "p99", "env s", "render s")]
+    assert all(isinstance(value, float) and value >= 0 for value in seconds)
+    assert seconds[1:4] == sorted(seconds[1:4])
+    assert (walker["model calls"], walker["calls p50"], walker["calls p99"]) == (1.0, 1.0, 1.0)
+    assert str(walker["reported by the agent"]).startswith("model_calls 1, step ")
+    assert batch["model calls"] is None
+    assert 0.01 < walker["peak memory GiB"] < 64
+    assert "yes" in (walker["efficient"], batch["efficient"])
 
 
 def test_json_and_csv_hold_the_same_numbers(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,9 +115,12 @@ def test_json_and_csv_hold_the_same_numbers(runs: dict[str, Path], capsys: pytes
         if cell["kind"] != "text"
     ]
     from_csv = [
-        (line["table"], line["row"], line["column"], float(line["value"]), float(line["low"]) if line["low"] else None)
+        (
+            *(line["table"], line["row"], line["column"]),
+            *(float(line[key]) if line[key] else None for key in ("value", "low")),
+        )
         for line in lines
-        if line["kind"] != "text"
+        if line["kind"] not in ("text", "note")
     ]
     assert from_csv == from_json
     assert data["runs"][1]["bounds"] == [0.875, 1.0]
@@ -118,10 +128,9 @@ def test_json_and_csv_hold_the_same_numbers(runs: dict[str, Path], capsys: pytes
 
 
 def test_published_numbers_are_marked_and_stand_apart() -> None:
-    tables = {table.benchmark: table for table in published_tables(["thinkbench", "calvin", "toy", "calvin"])}
-    assert list(tables) == ["thinkbench", "calvin"]
-    assert len(tables["calvin"].rows) == 6
-    report = Report((), (), tuple(tables.values()))
+    tables = published_tables(["thinkbench", "calvin", "toy", "calvin"])
+    assert list(dict.fromkeys(table.benchmark for table in tables)) == ["thinkbench", "calvin"]
+    report = Report((), (), tables)
     text = markdown(report)
     assert "Published numbers, reported, not independently verified: CALVIN ABC->D" in text
     assert "| *ThinkJEPA*" in text
@@ -142,3 +151,31 @@ def test_an_unfinished_run_shows_what_is_missing(tmp_path: Path) -> None:
     assert (summary.planned, summary.valid, summary.missing) == (4, 3, 1)
     assert summary.bounds == (0.75, 1.0)
     assert "‡" in summary.label
+
+
+def test_efficient_is_what_no_other_point_beats() -> None:
+    costs, successes = [1.0, 2.0, 3.0, 3.0, 0.5], [0.5, 0.5, 0.9, 0.8, 0.5]
+    assert pareto_efficient(costs, successes) == [False, False, True, False, True]
+    assert pareto_efficient([1.0, 1.0], [0.5, 0.5]) == [True, True]
+
+
+def test_an_entry_reports_what_its_run_reports(runs: dict[str, Path], tmp_path: Path) -> None:
+    assert main(["export", str(runs["plain"]), "--format", "zip", "-o", str(tmp_path / "entry.zip")]) == 0
+    run, entry = (
+        build_report([runs["plain"]]),
+        build_report([tmp_path / "entry.zip"], config_dir=ROOT / "tests/configs"),
+    )
+    assert entry.tables == run.tables
+
+
+def test_verb_writes_every_format_and_plots(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["report", str(runs["plain"]), "--baseline", str(runs["other"]), "--plots", str(tmp_path / "plots")]
+    assert main([*words, "--plot-format", "pdf", "--format", "html"]) == 0
+    page = capsys.readouterr().out
+    plots = sorted(path.name for path in (tmp_path / "plots").iterdir())
+    assert [name.split("-", 1)[1] for name in plots] == ["ablation_overall.pdf", "compute.pdf"]
+    assert page.count("data:image/svg+xml;base64,") == len(plots)
+    assert main([*words, "--format", "latex"]) == 0
+    assert capsys.readouterr().out.startswith("\\documentclass")

@@ -15,7 +15,7 @@ from thinkbench.env import ThinkBenchEnv
 from thinkbench.generator import generate
 from thinkbench.literals import Literal
 from thinkbench.milestones import MilestoneTracker
-from thinkbench.motion import next_placement
+from thinkbench.motion import free_spot, next_placement
 from thinkbench.specs import to_spec
 from thinkbench.templates import load_templates
 
@@ -37,7 +37,7 @@ def spec() -> EpisodeSpec:
 def expert_action(env: ThinkBenchEnv) -> np.ndarray:
     truth = env.privileged()
     state = truth.state()
-    placement = next_placement(state, domain_of(state.scene, truth.goal), truth.goal)
+    placement = next_placement(state, domain_of(state.scene, truth.goal, truth.rules), truth.goal)
     assert placement is not None
     return skill_action(Primitive.PICK_AND_PLACE, placement.start, placement.end, placement.turn)
 
@@ -71,6 +71,7 @@ def test_optimal_play_succeeds_in_as_many_actions_as_the_horizon(env: ThinkBench
         "goals_lost_while_settling": 0,
         "objects_off_table": 0,
         "picks": 3,
+        "broken_rule": None,
     }
 
 
@@ -108,6 +109,25 @@ def test_the_expert_recovers_after_a_setback(env: ThinkBenchEnv, spec: EpisodeSp
         _, _, terminated, _, info = env.step(expert_action(env))
     assert terminated
     assert info["success"]
+
+
+def test_breaking_a_rule_ends_the_episode(env: ThinkBenchEnv) -> None:
+    """A piece set down beside the pegs: failure, with the progress that was made until then."""
+    puzzle = to_spec(generate(load_templates()["hanoi-h5"], 0, 0))
+    env.reset(options={"episode": puzzle})
+    _, _, terminated, _, info = env.step(expert_action(env))
+    assert not terminated
+    assert info["metrics"]["broken_rule"] is None
+    assert info["progress"] == pytest.approx(1 / 5)
+    truth = env.privileged()
+    state = truth.state()
+    item = truth.plan[0].item
+    end, _ = free_spot(state, truth.goal, item)
+    action = skill_action(Primitive.PICK_AND_PLACE, state.objects[item].position[:2], end)
+    _, reward, terminated, truncated, info = env.step(action)
+    assert (reward, terminated, truncated, info["success"]) == (0.0, True, False, False)
+    assert info["metrics"]["broken_rule"] == f"not on_bare_table({item})"
+    assert info["progress"] == pytest.approx(1 / 5)
 
 
 def test_same_episode_and_actions_give_the_same_world(env: ThinkBenchEnv, spec: EpisodeSpec) -> None:

@@ -38,12 +38,12 @@ def test_a_neighbour_on_the_fingers_side_turns_the_grasp() -> None:
 def test_objects_are_lined_up_with_the_table_when_they_are_put_down(yaw: float, x: float, y: float) -> None:
     scene = world(thing("a", position=(x, y, 0.02), yaw=yaw), thing("b", position=(x, y - 0.1, 0.02))).scene
     state = ideal_state(scene)
-    placement = next_placement(state, domain_of(scene, ON), ON)
+    placement = next_placement(state, domain_of(scene, ON, ()), ON)
     assert placement is not None
     assert placement.move == Move("a", "b")
     assert placement.end == (x, y - 0.1)
     state = carry_out(state, placement)
-    assert next_placement(state, domain_of(scene, ON), ON) is None
+    assert next_placement(state, domain_of(scene, ON, ()), ON) is None
     assert math.sin(2 * grasp_yaw(state, "a")) == pytest.approx(0.0, abs=1e-9)
 
 
@@ -90,15 +90,52 @@ def test_the_highest_is_taken_first() -> None:
         thing("d", position=(0.1, -0.2, 0.06)),
         thing("e", position=(0.1, -0.2, 0.02)),
     ).scene
-    placement = next_placement(ideal_state(scene), domain_of(scene, goal), goal)
+    placement = next_placement(ideal_state(scene), domain_of(scene, goal, ()), goal)
     assert placement is not None
     assert placement.move.item == "c"
+
+
+@pytest.mark.parametrize("yaw", [0.15, 1.4, -1.5])
+def test_a_plank_is_turned_so_that_it_lies_across_its_posts(yaw: float) -> None:
+    """The posts are a little off their sites, and so is the direction from one to the other."""
+    sites = [ZoneSpec(name, Colour.RED, (0.05, y), (0.035, 0.035)) for name, y in (("west", 0.055), ("east", -0.055))]
+    state = world(
+        thing("a", position=(0.056, 0.05, 0.025), size=Size.LARGE),
+        thing("b", position=(0.044, -0.055, 0.025), size=Size.LARGE),
+        thing("p", Kind.PLANK, (-0.08, 0.0, 0.008), yaw=yaw),
+        zones=sites,
+    )
+    goal = (Literal("at_zone", ("a", "west")), Literal("at_zone", ("b", "east")), Literal("bridges", ("p", "a", "b")))
+    domain = domain_of(state.scene, goal, ())
+    state = ideal_state(state.scene)
+    placement = next_placement(state, domain, goal)
+    assert placement is not None
+    assert placement.move == Move("p", "a+b")
+    assert placement.end == pytest.approx((0.05, -0.0025))
+    assert abs(placement.turn) <= math.pi / 2
+    done = carry_out(state, placement)
+    axis = footprint(done, "p")
+    along = np.array([0.012, 0.105]) / np.hypot(0.012, 0.105)
+    assert np.ptp(axis @ along) == pytest.approx(0.16, abs=1e-6)
+    assert next_placement(done, domain, goal) is None
+
+
+def test_walls_that_the_fingers_do_not_reach_leave_them_room() -> None:
+    """A medium cube is held above a tray's rim, a small one below: beside a wall only the first can be taken."""
+    for size, expected in ((Size.MEDIUM, True), (Size.SMALL, False)):
+        height = 0.006 + (0.02 if size is Size.MEDIUM else 0.015)
+        tray = thing("t", Kind.TRAY, (0.0, 0.0, 0.01))
+        state = ideal_state(world(tray, thing("a", position=(0.055, 0.03, height), size=size)).scene)
+        goal = (Literal("on_table", ("a",)),)
+        placement = next_placement(state, domain_of(state.scene, goal, ()), goal)
+        assert placement is not None
+        assert (placement.room >= 0) is expected
 
 
 def test_unreachable_goals_are_reported() -> None:
     scene = world(thing("a"), thing("b", Kind.PYRAMID, (0.1, 0.0, 0.02))).scene
     with pytest.raises(UnsolvableError):
-        next_placement(ideal_state(scene), domain_of(scene, ON), ON)
+        next_placement(ideal_state(scene), domain_of(scene, ON, ()), ON)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ from dataclasses import replace
 import pytest
 
 from envs.tabletop.scene import Colour, Kind, Size, ZoneSpec
-from envs.tabletop.shapes import dimensions, inner_dimensions
+from envs.tabletop.shapes import WORKSPACE, dimensions, inner_dimensions
 from thinkbench import predicates as p
 from thinkbench.literals import Literal
 from thinkbench.predicates import (
     ANGULAR_REST,
     CONTACT_TOLERANCE,
+    EDGE_STRIP,
+    LEVEL_TOLERANCE,
     LINEAR_REST,
     NEAR_DISTANCE,
     PREDICATES,
@@ -224,6 +226,106 @@ def test_unknown_objects_are_named() -> None:
         p.evaluate(pair(), Literal("upright", ("q",)))
 
 
+@SIDES
+@pytest.mark.parametrize(("edge", "axis", "side"), [("left", 1, 1), ("right", 1, -1), ("back", 0, 1), ("front", 0, -1)])
+def test_edges_are_strips_of_the_workspace(beyond: float, expected: bool, edge: str, axis: int, side: int) -> None:
+    position = [0.0, 0.0, 0.02]
+    position[axis] = side * (WORKSPACE[axis][1] - EDGE_STRIP - beyond)
+    state = world(thing("a", position=(position[0], position[1], position[2])))
+    assert {name for name in ("left", "right", "back", "front") if PREDICATES[f"at_{name}_edge"].test(state, "a")} == (
+        {edge} if expected else set()
+    )
+
+
 def test_every_predicate_is_documented() -> None:
     for name, predicate in PREDICATES.items():
         assert predicate.test.__doc__, name
+
+
+PADS = (
+    ZoneSpec("west", Colour.RED, (0.0, 0.0), (0.035, 0.035)),
+    ZoneSpec("east", Colour.RED, (0.0, 0.11), (0.035, 0.035)),
+)
+
+
+@SIDES
+def test_any_zone_is_one_of_them(beyond: float, expected: bool) -> None:
+    offset = 0.035 - 0.02 + ZONE_TOLERANCE + beyond
+    state = world(thing("a", position=(offset, 0.11, 0.02)), touching={"a": ["table"]}, zones=PADS)
+    assert p.at_any_zone(state, "a") is expected
+    assert p.on_bare_table(state, "a") is not expected
+
+
+def test_what_is_held_or_stacked_is_not_on_the_bare_table() -> None:
+    beside = world(thing("a", position=(0.1, 0.0, 0.02)), touching={"a": ["table"]}, zones=PADS)
+    assert p.on_bare_table(beside, "a")
+    assert not p.on_bare_table(replace(beside, held="a"), "a")
+    assert not p.on_bare_table(pair(), "a")
+
+
+@SIDES
+def test_a_zone_is_shared_by_what_is_wholly_in_it(beyond: float, expected: bool) -> None:
+    offset = 0.035 - 0.015 + ZONE_TOLERANCE + beyond
+    objects = (
+        thing("a", size=Size.SMALL, position=(-0.018, 0, 0.015)),
+        thing("b", size=Size.SMALL, position=(offset, 0, 0.015)),
+    )
+    state = world(*objects, touching={"a": ["table"], "b": ["table"]}, zones=PADS)
+    assert p.shares_zone(state, "a") is expected
+    assert p.shares_zone(state, "b") is expected
+
+
+@pytest.mark.parametrize(("size", "expected"), [(Size.SMALL, False), (Size.MEDIUM, False), (Size.LARGE, True)])
+def test_on_smaller_compares_sizes(size: Size, expected: bool) -> None:
+    half = dimensions(Kind.CUBE, size)[2] / 2
+    state = world(thing("a", position=(0, 0, 0.04 + half), size=size), thing("b"), touching=TOUCHING)
+    assert p.on_smaller(state, "a") is expected
+    assert not p.on_smaller(state, "b")
+
+
+def plank(dy: float = 0.0, gap: float = 0.0, far: float = 0.05):
+    """A plank along ``y`` over two large cubes that stand ``far`` metres from the origin on both sides."""
+    posts = [thing(name, position=(0, y, 0.025), size=Size.LARGE) for name, y in (("a", -far), ("b", far))]
+    lying = thing("p", Kind.PLANK, (0, dy, 0.058 + gap), yaw=math.pi / 2)
+    return world(lying, *posts, touching={"p": ["a", "b"], "a": ["p", "table"], "b": ["p", "table"]})
+
+
+@SIDES
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_bridges_needs_level_surfaces(beyond: float, expected: bool, sign: int) -> None:
+    assert p.bridges(plank(gap=sign * (CONTACT_TOLERANCE + beyond)), "p", "a", "b") is expected
+
+
+@SIDES
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_bridges_needs_its_centre_between_the_posts(beyond: float, expected: bool, sign: int) -> None:
+    state = plank(dy=sign * (0.05 - 0.025 + beyond))
+    assert p.bridges(state, "p", "a", "b") is expected
+    assert p.bridges(state, "p", "b", "a") is expected
+
+
+@SIDES
+def test_bridges_needs_to_be_level(beyond: float, expected: bool) -> None:
+    state = plank()
+    body = state.objects["p"]
+    half = (LEVEL_TOLERANCE + beyond) / 2
+    tilted = replace(body, orientation=(0.0, math.sin(half), 0.0, math.cos(half)), position=(0.0, 0.0, 0.06))
+    lain_across = replace(state, objects={**state.objects, "p": tilted})
+    assert p.bridges(lain_across, "p", "a", "b") is expected
+
+
+def test_bridges_needs_contact_with_both_and_release() -> None:
+    state = plank()
+    assert p.bridges(state, "p", "a", "b")
+    assert not p.bridges(replace(state, held="p"), "p", "a", "b")
+    assert not p.bridges(state, "p", "a", "a")
+    body = replace(state.objects["p"], touching=frozenset({"a"}))
+    assert not p.bridges(replace(state, objects={**state.objects, "p": body}), "p", "a", "b")
+
+
+def test_a_rule_is_judged_at_rest_and_released() -> None:
+    rules = (Literal("on", ("a", "b")), Literal("clear", ("b",)))
+    assert p.broken_rule(pair(), rules) == rules[1]
+    assert p.broken_rule(pair(), rules[:1]) is None
+    assert p.broken_rule(replace(pair(), held="b"), rules) is None
+    assert p.broken_rule(changed(pair(), "a", linear_velocity=(0.1, 0, 0)), rules) is None

@@ -113,10 +113,13 @@ def test_wrong_protocols_are_refused(changes, message):
 
 def test_summary():
     families = ("block2block", "separate_blocks")
+    outcomes = ["success", "failure", "error", "success", "success", "missing"]
     frame = pd.DataFrame(
         {
+            "episode_id": list("abcdef"),
             "family": ["block2block"] * 3 + ["separate_blocks"] * 3,
-            "outcome": ["success", "failure", "error", "success", "success", "missing"],
+            "outcome": outcomes,
+            "success": [outcome == "success" for outcome in outcomes],
         }
     )
     labels = {"block2block": "Push Block"}

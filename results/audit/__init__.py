@@ -1,0 +1,1 @@
+"""What tables claim, computed again: sums, averages, differences, possible percentages, agreement between sources."""

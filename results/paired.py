@@ -1,0 +1,173 @@
+"""Two agents on the same episodes: tests, intervals and effect sizes of the difference. Pure functions.
+
+Everything here is paired: value ``i`` of the first agent and value ``i`` of the second belong to one episode.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import binomtest, norm, permutation_test
+
+from harness.statistics import Interval, cluster_bootstrap, wilson
+
+SIGN_FLIPS = 9999
+
+MOST_FLIPPED = 20_000
+"""Above this number of episodes that differ, the sign-flip distribution is normal for all purposes."""
+
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """How the first agent differs from the second over the episodes in which both have a verdict.
+
+    Attributes:
+        rate: Whether the values are verdicts (0 or 1), so that all numbers are rates.
+        pairs: Number of pairs.
+        episodes: Number of different episodes among them (fewer than ``pairs`` where runs repeat episodes).
+        first: Mean of the first agent.
+        second: Mean of the second agent.
+        interval: 95 % interval of ``difference``: `newcombe_paired` for rates without repetitions, else
+            `harness.statistics.cluster_bootstrap` over episodes.
+        p_value: Two-sided, of "no difference": `mcnemar_exact` for rates without repetitions, else `sign_flip_test`.
+        better: Pairs in which the first agent has the larger value.
+        worse: Pairs in which the second has.
+        effect: Effect size: Cohen's h for rates, Cohen's d_z (mean difference over its standard deviation) else;
+            ``nan`` where the differences do not vary.
+    """
+
+    rate: bool
+    pairs: int
+    episodes: int
+    first: float
+    second: float
+    interval: Interval
+    p_value: float
+    better: int
+    worse: int
+    effect: float
+
+    @property
+    def difference(self) -> float:
+        """``first - second``."""
+        return self.first - self.second
+
+    @property
+    def odds_ratio(self) -> float:
+        """Conditional odds ratio of the discordant pairs, ``better / worse``; ``nan`` if there are none."""
+        if self.worse == 0:
+            return math.inf if self.better else math.nan
+        return self.better / self.worse
+
+
+def paired_difference(
+    first: Values, second: Values, *, rate: bool, clusters: npt.NDArray[np.generic] | None = None
+) -> PairedDifference | None:
+    """Compare two agents value by value; ``None`` without pairs.
+
+    Args:
+        first: Values of the first agent, ``(N,)``.
+        second: Values of the second agent, ``(N,)``.
+        rate: Whether the values are verdicts, 0 or 1.
+        clusters: What each pair belongs to, ``(N,)``: its episode, where episodes are repeated, or a larger group. The
+            test and the interval treat a group as one observation.
+    """
+    if len(first) == 0:
+        return None
+    differences = first - second
+    groups = len(first) if clusters is None else len(pd.unique(clusters))
+    alone = groups == len(first)
+    better, worse = int((differences > 0).sum()), int((differences < 0).sum())
+    if rate and alone:
+        both = int(((first > 0) & (second > 0)).sum())
+        interval = newcombe_paired(both, better, worse, len(first) - both - better - worse)
+        p_value = mcnemar_exact(better, worse)
+    else:
+        interval = cluster_bootstrap(differences, None if alone else clusters)
+        p_value = sign_flip_test(differences, None if alone else clusters)
+    means = float(first.mean()), float(second.mean())
+    effect = cohen_h(*means) if rate else cohen_dz(differences)
+    return PairedDifference(rate, len(first), groups, *means, interval, p_value, better, worse, effect)
+
+
+def mcnemar_exact(only_first: int, only_second: int) -> float:
+    """Exact two-sided p-value of McNemar's test: the discordant pairs as flips of a fair coin; 1 if there are none."""
+    return float(binomtest(only_first, only_first + only_second).pvalue) if only_first + only_second else 1.0
+
+
+def newcombe_paired(both: int, only_first: int, only_second: int, neither: int, confidence: float = 0.95) -> Interval:
+    """Interval of a difference of paired rates: Newcombe 1998 (Statistics in Medicine 17:2635), method 10.
+
+    It joins the Wilson intervals of the two rates by their correlation, and holds where bootstraps and normal
+    approximations fail: few pairs, rates near 0 or 1, no discordant pairs.
+    """
+    total = both + only_first + only_second + neither
+    with_first, with_second = both + only_first, both + only_second
+    one, other = with_first / total, with_second / total
+    first, second = wilson(with_first, total, confidence), wilson(with_second, total, confidence)
+    margins = with_first * (total - with_first) * with_second * (total - with_second)
+    agreement = float(both * neither - only_first * only_second)
+    if agreement > 0:
+        agreement = max(0.0, agreement - total / 2)  # Newcombe's continuity correction
+    phi = agreement / math.sqrt(margins) if margins else 0.0
+    difference = one - other
+    down = _joined(one - first.low, second.high - other, phi)
+    up = _joined(first.high - one, other - second.low, phi)
+    return Interval(max(-1.0, difference - down), min(1.0, difference + up))
+
+
+def _joined(one: float, other: float, phi: float) -> float:
+    return math.sqrt(max(0.0, one**2 - 2 * phi * one * other + other**2))
+
+
+def sign_flip_test(differences: Values, clusters: npt.NDArray[np.generic] | None = None) -> float:
+    """Two-sided p-value of "the sign of each episode's difference is a coin flip" (Fisher's randomisation test).
+
+    The statistic is the sum of the differences; differences of one cluster keep a common sign. Exact for up to 13
+    clusters that differ, else with ``SIGN_FLIPS`` seeded draws (scipy), above ``MOST_FLIPPED`` by the normal limit.
+    """
+    sums = differences if clusters is None else np.bincount(pd.factorize(clusters)[0], weights=differences)
+    sums = sums[np.abs(sums) > 1e-12]
+    if len(sums) < 2:
+        return 1.0
+    if len(sums) > MOST_FLIPPED:
+        return float(2 * norm.sf(abs(sums.sum()) / math.sqrt((sums**2).sum())))
+    answer = permutation_test(
+        (sums,),
+        lambda x, axis: np.sum(x, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=SIGN_FLIPS,
+        batch=max(1, 2_000_000 // len(sums)),
+        rng=np.random.default_rng(0),
+    )
+    return float(answer.pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment (Holm 1979): reject where the adjusted value is below the level, and the chance of
+    any false rejection among all of them stays below it.
+    """
+    order = np.argsort(p_values)
+    steps = np.arange(len(p_values), 0, -1) * np.asarray(p_values, dtype=float)[order]
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps))
+    return [float(value) for value in adjusted]
+
+
+def cohen_h(one: float, other: float) -> float:
+    """Difference of two rates on the arcsine scale (Cohen 1988): 0.2 small, 0.5 medium, 0.8 large."""
+    return 2 * math.asin(math.sqrt(one)) - 2 * math.asin(math.sqrt(other))
+
+
+def cohen_dz(differences: Values) -> float:
+    """Mean of the differences over their standard deviation; ``nan`` if they do not vary."""
+    spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    return float(differences.mean()) / spread if spread > 1e-12 else math.nan

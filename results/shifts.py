@@ -1,0 +1,71 @@
+"""Runs of one agent under shifts of one protocol: which belong together, from the protocols' own fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.identity import content_hash
+from results.runs import LoadedRun
+
+SHIFT, LEVEL, UNSHIFTED = "shift", "shift_level", "none"
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """Runs whose protocols are the same but for the shift.
+
+    Attributes:
+        title: Name of the unshifted protocol, or of the first one.
+        shifts: Names of the shifts, the unshifted protocol first.
+        agents: Runs by shift, by row name of the agent.
+    """
+
+    title: str
+    shifts: tuple[str, ...]
+    agents: Mapping[str, Mapping[str, LoadedRun]]
+
+    @property
+    def unshifted(self) -> str:
+        """Name of the column without shift."""
+        return UNSHIFTED
+
+
+def shift_of(run: LoadedRun) -> str | None:
+    """For example ``camera 2``; ``none`` without a shift, and ``None`` where the protocol knows none."""
+    protocol = run.identity.protocol
+    if SHIFT not in protocol:
+        return None
+    shift, level = str(protocol[SHIFT]), protocol.get(LEVEL)
+    return shift if shift == UNSHIFTED or level is None else f"{shift} {level}"
+
+
+def shift_groups(runs: Sequence[LoadedRun]) -> list[Shifted]:
+    """Groups of runs that share everything but the shift, with at least one run under a shift.
+
+    Two runs belong to one agent if its parameters, its checkpoints and the seed are the same. The name of the protocol
+    is not compared, its other fields are; so are planned episodes, which are paired by their ids.
+    """
+    groups: dict[str, list[tuple[str, LoadedRun]]] = {}
+    for run in runs:
+        shift = shift_of(run)
+        if shift is not None:
+            fields = {k: v for k, v in run.identity.protocol.items() if k not in (SHIFT, LEVEL, "name")}
+            groups.setdefault(content_hash([run.identity.benchmark, fields]), []).append((shift, run))
+    return [_group(members) for members in groups.values() if any(shift != UNSHIFTED for shift, _ in members)]
+
+
+def _group(members: Sequence[tuple[str, LoadedRun]]) -> Shifted:
+    agents: dict[str, dict[str, LoadedRun]] = {}
+    names: dict[str, str] = {}
+    for shift, run in members:
+        who = content_hash([dict(run.identity.agent), dict(run.identity.checkpoints), run.identity.seed])
+        names.setdefault(who, run.label)
+        # Of several runs of one agent under one shift the first stands in the table.
+        agents.setdefault(who, {}).setdefault(shift, run)
+    for who, by_shift in agents.items():
+        if UNSHIFTED in by_shift:
+            names[who] = by_shift[UNSHIFTED].label
+    shifts = sorted({shift for shift, _ in members} - {UNSHIFTED})
+    title = next((run.summary.protocol for shift, run in members if shift == UNSHIFTED), members[0][1].summary.protocol)
+    return Shifted(title, (UNSHIFTED, *shifts), {names[who]: by_shift for who, by_shift in agents.items()})

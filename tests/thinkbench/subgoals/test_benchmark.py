@@ -1,0 +1,178 @@
+"""Frozen episodes, splits that share nothing, the verdict, goal images, and what is recorded."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from gymnasium.utils.env_checker import check_env
+
+import configs
+from envs.tabletop.env import TabletopEnv
+from harness.interfaces import EnvRequest, EpisodeSpec, RateCell, derive_seed
+from thinkbench.specs import EpisodeRecord
+from thinkbench.subgoals.benchmark import SubgoalProtocol, Subgoals
+from thinkbench.subgoals.draw import NAME, PLAY_STEPS, draw_episode, play_spec, rng_of
+from thinkbench.subgoals.env import TRUTH_KEYS, SubgoalEnv
+from thinkbench.subgoals.goals import KINDS
+from thinkbench.subgoals.scenes import draw_scene
+from thinkbench.subgoals.suite import FROZEN_PER_KIND, FROZEN_SEED, load_frozen
+from thinkbench.suite import FROZEN, load_suite
+
+
+def standard() -> SubgoalProtocol:
+    data = yaml.safe_load((Path(configs.__path__[0]) / "protocol" / "subgoals.yaml").read_text("utf-8"))
+    assert data.pop("_target_") == "thinkbench.subgoals.benchmark.SubgoalProtocol"
+    assert set(data) == {field.name for field in fields(SubgoalProtocol)}
+    return SubgoalProtocol(**data)
+
+
+@pytest.fixture(scope="module")
+def episodes() -> list[EpisodeSpec]:
+    return list(Subgoals(standard()).episodes())
+
+
+def scene_of(spec: EpisodeSpec | EpisodeRecord) -> str:
+    return json.dumps(spec.meta["scene"], sort_keys=True)
+
+
+def test_as_many_of_each_kind_in_an_order_whose_prefixes_are_balanced(episodes: list[EpisodeSpec]) -> None:
+    assert len(episodes) == len({spec.episode_id for spec in episodes}) == 360
+    kinds = [spec.meta["kind"] for spec in episodes]
+    assert kinds == list(KINDS) * FROZEN_PER_KIND
+    assert Counter(spec.meta["moves"] for spec in episodes) == {1: 270, 2: 90}
+    assert len({scene_of(spec) for spec in episodes}) == 360
+    for spec in episodes:
+        (stage,) = spec.stages
+        assert (stage.task, stage.max_steps) == (spec.meta["kind"], 4)
+        assert len(spec.meta["solution"]) == spec.meta["moves"]
+        assert EpisodeSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def test_wordings_differ_and_nothing_else(episodes: list[EpisodeSpec]) -> None:
+    others = Subgoals(replace(standard(), wording="held_out")).episodes()
+    for one, other in zip(episodes, others, strict=True):
+        assert one.stages[0].instruction != other.stages[0].instruction
+        assert one.meta == other.meta
+
+
+@pytest.mark.parametrize(("kind", "index"), [("on", 3), ("left_of", 0), ("edge", 1)])
+def test_frozen_episodes_can_be_drawn_again(kind: str, index: int) -> None:
+    env = TabletopEnv(observation_keys=())
+    assert draw_episode(env, "evaluation", FROZEN_SEED, kind, index) == load_frozen().drawn[kind, index]
+    env.close()
+
+
+def test_splits_share_no_seed_and_no_scene(episodes: list[EpisodeSpec]) -> None:
+    """The seed of a draw is a hash over the split's name: equal numbers elsewhere make no equal draws."""
+    splits = ("evaluation", "tuning", "training")
+    seeds = {derive_seed(NAME, split, seed, "on", i, 0) for split in splits for seed in range(20) for i in range(20)}
+    assert len(seeds) == 3 * 20 * 20
+    frozen = {scene_of(spec) for spec in episodes} | {scene_of(record) for record in load_suite(FROZEN).records}
+    played = {scene_of(play_spec(seed, index)) for seed in range(3) for index in range(100)}
+    tuned = {
+        json.dumps(draw_scene(rng_of("tuning", seed, "on", index, 0)).to_dict(), sort_keys=True)
+        for seed in range(3)
+        for index in range(100)
+    }
+    assert len(played) == len(tuned) == 300
+    assert not frozen & played
+    assert not frozen & tuned
+    assert not played & tuned
+
+
+def test_solutions_end_in_success_and_the_goal_image_is_what_is_seen_then(episodes: list[EpisodeSpec]) -> None:
+    env = SubgoalEnv(image_size=48, observation_keys=("rgb_static",))
+    for spec in (*episodes[: len(KINDS) : 5], episodes[3 * len(KINDS) + 1]):
+        env.reset(options={"episode": spec})
+        image = env.privileged().goal_image()
+        assert image is env.privileged().goal_image()
+        for number, action in enumerate(spec.meta["solution"], 1):
+            observation, reward, ended, _, info = env.step(np.array(action, np.float32))
+            assert info["success"] == bool(reward) == ended == (number == spec.meta["moves"])
+        np.testing.assert_array_equal(image, observation["rgb_static"])
+    env.close()
+
+
+def test_play_has_no_goal_no_success_and_no_goal_image() -> None:
+    env = SubgoalEnv(image_size=16, observation_keys=("rgb_static", *TRUTH_KEYS))
+    spec = play_spec(0, 0)
+    assert spec.stages[0].max_steps == PLAY_STEPS
+    observation, _ = env.reset(options={"episode": spec})
+    assert observation in env.observation_space
+    observation, _, ended, _, info = env.step(np.zeros(6, np.float32))
+    assert not ended
+    assert not info["success"]
+    assert info["progress"] == 0
+    goals = json.loads(observation["subgoals"])
+    assert len(goals) == len(observation["holds"]) == len(env.privileged().subgoals)
+    assert {kind for kind, _, _ in goals} <= set(KINDS)
+    with pytest.raises(ValueError, match="no goal to make a picture of"):
+        env.privileged().goal_image()
+    env.close()
+
+
+def test_the_gymnasium_checker_accepts_it() -> None:
+    env = gymnasium.make(
+        "thinkjepa/Subgoals-v0", image_size=16, observation_keys=("robot_obs", "holds"), render_mode="rgb_array"
+    ).unwrapped
+    check_env(env, skip_render_check=True)
+    env.close()
+
+
+def test_ground_truth_is_observed_only_to_be_recorded() -> None:
+    benchmark = Subgoals(standard())
+    with pytest.raises(ValueError, match="the agent asks for 'holds'"):
+        benchmark.make_env(EnvRequest(observation_keys=("holds",)))
+    env = benchmark.make_env(EnvRequest(observation_keys=("holds",), recording=True))
+    assert set(env.observation_space.spaces) == {"holds"}
+    env.close()
+
+
+def test_tuning_and_training_episodes_are_fresh_ones() -> None:
+    tuning = Subgoals(replace(standard(), split="tuning", kinds=("table",), episodes_per_kind=1, tuning_seed=7))
+    (spec,) = tuning.episodes()
+    assert spec.meta["split"] == "tuning"
+    assert spec.episode_id == "tuning-s7-table-000"
+    (training,) = Subgoals(replace(standard(), kinds=("table",))).collection(1, 7, play=False)
+    assert training.meta["split"] == "training"
+    assert scene_of(training) != scene_of(spec)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"split": "training"}, "protocol.split='training': choose one of evaluation, tuning"),
+        ({"kinds": ("on", "under")}, "choose each once, from on, pile"),
+        ({"episodes_per_kind": 25}, "there are 24 frozen episodes of each kind"),
+        ({"max_steps": 0}, "protocol.max_steps=0: must be at least 1"),
+    ],
+)
+def test_impossible_protocols_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(standard(), **changes)
+
+
+def test_tables_count_by_kind_and_by_moves() -> None:
+    frame = pd.DataFrame(
+        {
+            "episode_id": ["a", "b", "c"],
+            "outcome": ["success", "failure", "success"],
+            "success": [True, False, True],
+            "kind": ["on", "on", "edge"],
+            "moves": [1, 2, 1],
+        }
+    )
+    by_kind, by_moves = Subgoals(standard()).summarise(frame)
+    assert by_kind.columns == ("on", "edge", "average")
+    assert by_kind.rows == (("success", (RateCell(1, 2), RateCell(1, 1), RateCell(2, 3))),)
+    assert by_moves.columns == ("1 move", "2 moves")
+    assert by_moves.rows == (("success", (RateCell(2, 2), RateCell(0, 1))),)

@@ -1,0 +1,206 @@
+"""Drawing episodes: a scene, a sub-goal that does not hold in it, and a solution that was carried out in real contact.
+
+Every random draw of an episode comes from one generator, whose seed is a hash over the split's name and what else
+numbers the episode. So the splits share no seed, whatever their numbers are: episodes for evaluation, for tuning and
+for training are drawn from different hashes, which the tests check on scenes as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from envs.bullet import SimulationError
+from envs.tabletop.actions import Primitive, skill_action
+from envs.tabletop.env import TabletopEnv
+from envs.tabletop.scene import SceneSpec, WorldState
+from harness.interfaces import EpisodeSpec, Stage, derive_seed
+from thinkbench import literals
+from thinkbench.ideal import carry_out, ideal_state
+from thinkbench.predicates import goal_holds, on
+from thinkbench.subgoals.goals import KINDS, SubGoal, holding, subgoals
+from thinkbench.subgoals.scenes import draw_scene
+from thinkbench.subgoals.solver import next_action
+from thinkbench.symbolic import UnsolvableError
+
+NAME = "subgoals"
+
+DRAW_VERSION = 1
+"""Raised by every change that alters an episode."""
+
+Split = Literal["evaluation", "tuning", "training"]
+"""What episodes are for; see the top of the file."""
+
+Wording = Literal["standard", "held_out"]
+
+LONGEST_SOLUTION = 2
+"""Moves that a sub-goal takes at most."""
+
+PLAY_STEPS = 6
+"""Actions of an episode of play."""
+
+_EVERY_WHICH_TAKES_TWO = 4  # of the episodes of a kind, the last of every so many takes two moves
+_ATTEMPTS = 3000
+_SETTLE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A certified episode.
+
+    Attributes:
+        scene: What is on the table.
+        goal: What is to be reached.
+        solution: Skill actions ``(6,)`` that reach it in real contact.
+    """
+
+    scene: SceneSpec
+    goal: SubGoal
+    solution: tuple[tuple[float, ...], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON data; ``from_dict`` is the inverse."""
+        return {
+            "scene": self.scene.to_dict(),
+            "kind": self.goal.kind,
+            "literals": [literal.to_list() for literal in self.goal.literals],
+            "phrases": list(self.goal.phrases),
+            "solution": [list(action) for action in self.solution],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Drawn:
+        """From ``to_dict``'s output."""
+        conditions = tuple(literals.Literal.from_list(words) for words in data["literals"])
+        goal = SubGoal(data["kind"], conditions, tuple(data["phrases"]))
+        return cls(SceneSpec.from_dict(data["scene"]), goal, tuple(tuple(action) for action in data["solution"]))
+
+
+def rng_of(split: Split, seed: int, *path: int | str) -> np.random.Generator:
+    """The generator of one draw."""
+    return np.random.default_rng(derive_seed(NAME, split, seed, *path))
+
+
+def draw_episode(env: TabletopEnv, split: Split, seed: int, kind: str, index: int) -> Drawn:
+    """Episode number ``index`` of a kind: the first draw that can be solved, in as many moves as its number asks for.
+
+    Args:
+        env: In skill control; its world is where solutions are carried out.
+        split: What it is for.
+        seed: What the split is drawn from.
+        kind: A key of `KINDS`.
+        index: Its number.
+
+    Raises:
+        RuntimeError: None of many draws can be solved.
+    """
+    moves = LONGEST_SOLUTION if (index + 1) % _EVERY_WHICH_TAKES_TWO == 0 else 1
+    for attempt in range(_ATTEMPTS):
+        rng = rng_of(split, seed, kind, index, attempt)
+        scene = draw_scene(rng)
+        state = ideal_state(scene)
+        options = [goal for goal in subgoals(scene) if goal.kind == kind and _makes_sense(state, goal)]
+        options = [goal for goal, holds in zip(options, holding(state, options), strict=True) if not holds]
+        if options:
+            goal = options[int(rng.integers(len(options)))]
+            if _rehearsed_moves(scene, goal.literals) == moves:
+                solution = solve(env, scene, goal.literals)
+                if solution is not None and len(solution) == moves:
+                    return Drawn(scene, goal, solution)
+    raise RuntimeError(f"no sub-goal of kind {kind} with {moves} moves was found in {_ATTEMPTS} scenes")
+
+
+def _makes_sense(state: WorldState, goal: SubGoal) -> bool:
+    """Whether there is what the words speak of: a pile, where something is to be put on a pile."""
+    if goal.kind != "pile":
+        return True
+    base, item = goal.literals[0].args
+    return any(on(state, other, base) for other in state.objects if other != item)
+
+
+def _rehearsed_moves(scene: SceneSpec, goal: literals.Goal) -> int | None:
+    """Moves of the solution in a world without physics; ``None`` if there is none that is short and has room."""
+    state = ideal_state(scene)
+    for moves in range(LONGEST_SOLUTION + 1):
+        try:
+            placement = next_action(state, goal)
+        except UnsolvableError:
+            return None
+        if placement is None:
+            return moves
+        if placement.room < 0:
+            return None
+        state = carry_out(state, placement)
+    return None
+
+
+def solve(env: TabletopEnv, scene: SceneSpec, goal: literals.Goal) -> tuple[tuple[float, ...], ...] | None:
+    """Carry out a solution in real contact; its actions, or ``None`` if the goal is not reached to stay."""
+    env.reset(options={"scene": scene})
+    world = env.world
+    actions: list[tuple[float, ...]] = []
+    try:
+        while not goal_holds(world.state(), goal):
+            placement = next_action(world.state(), goal)
+            if placement is None or len(actions) == LONGEST_SOLUTION:
+                return None
+            action = skill_action(Primitive.PICK_AND_PLACE, placement.start, placement.end, placement.turn)
+            env.step(action)
+            actions.append(tuple(float(value) for value in action))
+        world.hold(round(_SETTLE_SECONDS * env.metadata["render_fps"]))
+    except (UnsolvableError, SimulationError):
+        return None
+    return tuple(actions) if goal_holds(world.state(), goal) else None
+
+
+# ---------------------------------------------------------------------------------------------- as specs
+
+
+def episode_spec(
+    drawn: Drawn, split: Split, index: int, *, max_steps: int, wording: Wording, seed: int = 0
+) -> EpisodeSpec:
+    """What the harness runs."""
+    goal = drawn.goal
+    identifier = f"{goal.kind}-{index:03d}" if split == "evaluation" else f"{split}-s{seed}-{goal.kind}-{index:03d}"
+    paraphrases = getattr(KINDS[goal.kind], wording)
+    text = goal.text(paraphrases[index % len(paraphrases)])
+    conditions = [literal.to_list() for literal in goal.literals]
+    return EpisodeSpec(
+        benchmark=NAME,
+        episode_id=identifier,
+        seed=derive_seed(NAME, identifier) % 2**31,
+        stages=(Stage(text, goal.kind, max_steps),),
+        meta={
+            **_meta(drawn.scene, split, goal.kind, conditions),
+            "moves": len(drawn.solution),
+            "solution": [list(action) for action in drawn.solution],
+        },
+    )
+
+
+def play_spec(seed: int, index: int) -> EpisodeSpec:
+    """A short stretch in a fresh scene without a goal, for agents that do what they like."""
+    identifier = f"play-s{seed}-{index:06d}"
+    return EpisodeSpec(
+        benchmark=NAME,
+        episode_id=identifier,
+        seed=derive_seed(NAME, identifier) % 2**31,
+        stages=(Stage("play with what is on the table", "play", PLAY_STEPS),),
+        meta=_meta(draw_scene(rng_of("training", seed, "play", index)), "training", "play", []),
+    )
+
+
+def _meta(scene: SceneSpec, split: Split, kind: str, goal: list[list[str]]) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "split": split,
+        "scene": json.loads(json.dumps(scene.to_dict())),
+        "goal": goal,
+        "rules": [],
+        "plan": [],
+        "milestones": goal,
+    }

@@ -1,0 +1,1 @@
+"""Frozen suites as data files; ``thinkbench.suite`` reads them."""
