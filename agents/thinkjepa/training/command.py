@@ -9,7 +9,7 @@ _EPILOG = """\
 Keys are those of configs/train/{world_model,gpi}.yaml; single fields of the model are changed by
 model.KEY=VALUE (agents/thinkjepa/config.py). The most important:
   out=FOLDER            of the run; the same command goes on from there after a kill or Ctrl-C
-  data.folders=[...]    datasets of `harness collect`
+  data.sources=[...]    runs of `harness collect` or files of `harness pack`
   objective=NAME        world_model: causal (default), masked, seed; gpi: goals
   init=CHECKPOINT       what to start from; gpi needs the checkpoint of a world model
   preset=NAME           tiny, small, paper or paper-l
@@ -21,9 +21,9 @@ FOLDER/metrics.jsonl and FOLDER/tensorboard hold the curves, FOLDER/checkpoint t
 Exit status: 0 done, 2 bad configuration, 3 interrupted (resumable), 4 stopped: collapsed or not finite.
 
 Examples:
-  harness train world_model out=runs/masked objective=masked data.folders=[runs/play]
-  harness train world_model out=runs/wm data.folders=[runs/play] init=runs/masked/checkpoint
-  harness train gpi out=runs/gpi data.folders=[runs/play] init=runs/wm/checkpoint
+  harness train world_model out=runs/masked objective=masked data.sources=[runs/play]
+  harness train world_model out=runs/wm data.sources=[runs/play] init=runs/masked/checkpoint
+  harness train gpi out=runs/gpi data.sources=[runs/play] init=runs/wm/checkpoint
 """
 
 

@@ -54,14 +54,14 @@ class DataConfig:
     """What is trained on.
 
     Attributes:
-        folders: Datasets, as `harness.dataset` describes them; all of one kind.
+        sources: Folders of datasets (or of the runs that collected them) and files of `harness pack`; all of one kind.
         image: The observation that the model sees.
         action_block: k, environment actions in one model action; frames are k actions apart.
         held_out: Share of episodes that nothing is trained on; health and thresholds are measured there.
-        limit: Only the first so many episodes of each folder; ``None`` for all.
+        limit: Only the first so many episodes of each source; ``None`` for all.
     """
 
-    folders: Annotated[tuple[Path, ...], Field(min_length=1)]
+    sources: Annotated[tuple[Path, ...], Field(min_length=1)]
     image: str
     action_block: PositiveInt
     held_out: Annotated[float, Field(gt=0, lt=1)]
@@ -302,8 +302,8 @@ def read_config(target: Target, overrides: Sequence[str]) -> TrainConfig:
         data: Any = OmegaConf.to_container(composed, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise TrainingError(_readable(error)) from error
-    data["data"]["folders"] = _listed(data["data"]["folders"])
-    for key, remedy in (("out", "out=runs/world-model"), ("data.folders", "data.folders=[runs/NAME/dataset]")):
+    data["data"]["sources"] = _listed(data["data"]["sources"])
+    for key, remedy in (("out", "out=runs/world-model"), ("data.sources", "data.sources=[runs/NAME]")):
         first, _, second = key.partition(".")
         if not (data[first][second] if second else data[first]):
             raise TrainingError(f"{key} has no value; give one, for example {remedy}")

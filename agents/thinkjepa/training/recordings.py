@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 import torch
-from PIL import Image
 from torch import Tensor
 
 from agents.thinkjepa.training.config import DataConfig, TrainingError
 from agents.thinkjepa.training.draws import rng
-from harness.dataset import DATA_PATH, IMAGE_PREFIX, Dataset, DatasetError
+from agents.thinkjepa.training.sources import Rows, Source, open_source
+from harness.dataset import IMAGE_PREFIX, resized
 
 OBJECTS = "object_states"
 _POSE = 7  # position and quaternion
+_TRUTH = tuple(f"observation.{name}" for name in (OBJECTS, "scene", "subgoals", "holds"))
 
 Floats = npt.NDArray[np.float32]
 
@@ -86,21 +84,55 @@ class Recordings:
         return None if states is None else states.reshape(len(states), -1, 3)
 
 
+def open_data(data: DataConfig, wanted: Sequence[str] = ()) -> Opened:
+    """Check that sources hold what is asked for.
+
+    Args:
+        data: Which.
+        wanted: Observations that must be there besides pictures; ground truth is read wherever it is.
+
+    Raises:
+        TrainingError: A source is no dataset, lacks what is asked for, or sources do not fit together.
+    """
+    sources = [open_source(path) for path in data.sources]
+    first = sources[0]
+    for source in sources:
+        _check(source, data.image, wanted)
+        if source.info["robot_type"] != first.info["robot_type"] or source.action_shape != first.action_shape:
+            raise TrainingError(
+                f"data.sources: {source.path} is of {source.info['robot_type']} with actions {source.action_shape}, "
+                f"{first.path} of {first.info['robot_type']} with {first.action_shape}; train on one kind of data"
+            )
+    return Opened(data, tuple(wanted), sources, str(first.info["robot_type"]), int(np.prod(first.action_shape)))
+
+
+def _check(source: Source, image: str, wanted: Sequence[str]) -> None:
+    pictures = [name.removeprefix(IMAGE_PREFIX) for name in source.columns if name.startswith(IMAGE_PREFIX)]
+    if image not in pictures:
+        raise TrainingError(f"data.image={image}: {source.path} has {', '.join(pictures) or 'no pictures'}")
+    missing = [name for name in wanted if f"observation.{name}" not in source.columns]
+    if missing:
+        raise TrainingError(
+            f"objective.state: {source.path} has no observation {missing[0]!r}; collect it (record=[...]) or give "
+            "objective.state=[] objective.weights.state=0"
+        )
+
+
 @dataclass(frozen=True)
-class Sources:
-    """Datasets that fit together, not read yet.
+class Opened:
+    """Sources that fit together, not read yet.
 
     Attributes:
         config: Which they are.
-        wanted: Observations that are read besides pictures; `OBJECTS` is read wherever it is.
-        datasets: One per folder.
+        wanted: Observations that are read besides pictures and ground truth.
+        sources: One per path.
         benchmark: What the data are of.
         action_dim: Components of one action of the environment.
     """
 
     config: DataConfig
     wanted: tuple[str, ...]
-    datasets: Sequence[Dataset]
+    sources: Sequence[Source]
     benchmark: str
     action_dim: int
 
@@ -110,121 +142,63 @@ class Sources:
         Raises:
             TrainingError: There are too few episodes.
         """
-        reading = _Reading(self.config, image_size, self.wanted)
-        for dataset in self.datasets:
-            for table in _tables(dataset, self.config.limit):
-                reading.add(table)
-        return reading.finish(self.benchmark, seed)
-
-
-def open_sources(data: DataConfig, wanted: Sequence[str] = ()) -> Sources:
-    """Check that folders hold what is asked for.
-
-    Raises:
-        TrainingError: A folder is no dataset, lacks what is asked for, or folders do not fit together.
-    """
-    datasets = [_opened(folder) for folder in data.folders]
-    benchmark = str(datasets[0].info["robot_type"])
-    for folder, dataset in zip(data.folders, datasets, strict=True):
-        _check(folder, dataset, data.image, wanted)
-        if dataset.info["robot_type"] != benchmark or _action_shape(dataset) != _action_shape(datasets[0]):
-            raise TrainingError(
-                f"data.folders: {folder} is of {dataset.info['robot_type']} with actions {_action_shape(dataset)}, "
-                f"{data.folders[0]} of {benchmark} with {_action_shape(datasets[0])}; train on one kind of data"
-            )
-    return Sources(data, tuple(wanted), datasets, benchmark, int(np.prod(_action_shape(datasets[0]))))
-
-
-def _opened(folder: Path) -> Dataset:
-    for root in (folder, folder / "dataset"):
-        if (root / "meta" / "info.json").is_file():
-            try:
-                return Dataset(root)
-            except DatasetError as error:
-                raise TrainingError(f"data.folders: {error}") from error
-    raise TrainingError(f"data.folders: {folder} holds no complete dataset; make one with `harness collect`")
-
-
-def _action_shape(dataset: Dataset) -> list[int]:
-    return list(dataset.info["features"]["action"]["shape"])
-
-
-def _check(folder: Path, dataset: Dataset, image: str, wanted: Sequence[str]) -> None:
-    features = dataset.info["features"]
-    pictures = [name.removeprefix(IMAGE_PREFIX) for name in features if name.startswith(IMAGE_PREFIX)]
-    if image not in pictures:
-        raise TrainingError(f"data.image={image}: {folder} has {', '.join(pictures) or 'no pictures'}")
-    missing = [name for name in wanted if f"observation.{name}" not in features]
-    if missing:
-        raise TrainingError(
-            f"objective.state: {folder} has no observation {missing[0]!r}; collect it (record=[...]) or give "
-            "objective.state=[] objective.weights.state=0"
-        )
-
-
-def _tables(dataset: Dataset, limit: int | None) -> Iterator[Any]:
-    """The rows of each episode; every file is opened once."""
-    episodes = dataset.episodes.head(limit) if limit else dataset.episodes
-    for (chunk, file), own in episodes.groupby(["data/chunk_index", "data/file_index"], sort=True):
-        with pq.ParquetFile(dataset.root / DATA_PATH.format(chunk_index=chunk, file_index=file)) as data:
-            for group in range(len(own)):
-                yield data.read_row_group(group)
+        wanted = [f"observation.{name}" for name in self.wanted if name != OBJECTS]
+        reading = _Reading(image_size, wanted)
+        for source in self.sources:
+            names = ["action", *wanted, *(name for name in _TRUTH if name in source.columns)]
+            for rows in source.episodes(self.config.image, names, self.config.limit):
+                reading.add(rows)
+        return reading.finish(self.benchmark, self.config.held_out, seed)
 
 
 class _Reading:
     """Recordings that grow episode by episode."""
 
-    def __init__(self, data: DataConfig, image_size: int, wanted: Sequence[str]) -> None:
-        self.data = data
+    def __init__(self, image_size: int, wanted: Sequence[str]) -> None:
         self.image_size = image_size
-        self.wanted = [name for name in wanted if name != OBJECTS]
         self.pictures: list[npt.NDArray[np.uint8]] = []
         self.actions: list[Floats] = []
-        self.numbers: dict[str, list[Floats]] = {name: [] for name in self.wanted}
+        self.numbers: dict[str, list[Floats]] = {name: [] for name in wanted}
         self.objects: list[dict[str, Floats]] = []
         self.facts: list[dict[str, Any]] = []
 
-    def add(self, table: Any) -> None:
+    def add(self, rows: Rows) -> None:
         """One episode."""
-        cells = table[f"{IMAGE_PREFIX}{self.data.image}"].to_pylist()
-        self.pictures.append(np.stack([_picture(cell["bytes"], self.image_size) for cell in cells]))
-        self.actions.append(_numbers(table["action"]))
-        for name in self.wanted:
-            self.numbers[name].append(_numbers(table[f"observation.{name}"]))
-        names = table.column_names
-        scene = json.loads(table["observation.scene"][0].as_py()) if "observation.scene" in names else {}
+        columns = rows.columns
+        self.pictures.append(np.stack([resized(picture, self.image_size) for picture in rows.pictures]))
+        self.actions.append(_numbers(columns["action"]))
+        for name, values in self.numbers.items():
+            values.append(_numbers(columns[name]))
+        scene = json.loads(columns["observation.scene"][0]) if "observation.scene" in columns else {}
         objects = [spec["name"] for spec in scene.get("objects", ())]
-        if f"observation.{OBJECTS}" in names:
-            poses = _numbers(table[f"observation.{OBJECTS}"]).reshape(len(cells), -1, _POSE)
+        if f"observation.{OBJECTS}" in columns:
+            poses = _numbers(columns[f"observation.{OBJECTS}"]).reshape(len(rows.pictures), -1, _POSE)
             self.objects.append({name: poses[:, slot, :3] for slot, name in enumerate(objects)})
         places = {zone["name"]: (*zone["centre"][:2], 0.0) for zone in scene.get("zones", ())}
         facts: dict[str, Any] = {"places": places}
-        if {"observation.subgoals", "observation.holds"} <= set(names):
-            stated = json.loads(table["observation.subgoals"][0].as_py())
-            facts["subgoals"] = [
-                (kind, text, _things(literals, {*objects, *places})) for kind, text, literals in stated
-            ]
-            holds = [
-                np.frombuffer(row.encode(), np.uint8) == ord("1") for row in table["observation.holds"].to_pylist()
-            ]
+        if {"observation.subgoals", "observation.holds"} <= set(columns):
+            known = {*objects, *places}
+            stated = json.loads(columns["observation.subgoals"][0])
+            facts["subgoals"] = [(kind, text, _things(literals, known)) for kind, text, literals in stated]
+            holds = [np.frombuffer(row.encode(), np.uint8) == ord("1") for row in columns["observation.holds"]]
             facts["holds"] = np.stack(holds)
         self.facts.append(facts)
 
-    def finish(self, benchmark: str, seed: int) -> Recordings:
-        """All of it."""
+    def finish(self, benchmark: str, share: float, seed: int) -> Recordings:
+        """All of it, with a ``share`` of episodes held out."""
         count = len(self.pictures)
         if count < 2:
-            raise TrainingError(f"data.folders hold {count} episodes; two are needed, one of them to measure on")
+            raise TrainingError(f"data.sources hold {count} episodes; two are needed, one of them to measure on")
         held_out = np.zeros(count, bool)
-        held_out[rng(seed, "held out").permutation(count)[: max(1, round(self.data.held_out * count))]] = True
+        held_out[rng(seed, "held out").permutation(count)[: min(max(1, round(share * count)), count - 1)]] = True
         stops = np.cumsum([len(pictures) for pictures in self.pictures])
         episodes = [
             Episode(int(stop) - len(pictures), int(stop), bool(out), **facts)
             for pictures, stop, out, facts in zip(self.pictures, stops, held_out, self.facts, strict=True)
         ]
-        observations = {name: np.concatenate(rows) for name, rows in self.numbers.items()}
+        observations = {name.removeprefix("observation."): np.concatenate(v) for name, v in self.numbers.items()}
         names: tuple[str, ...] = ()
-        if self.objects:
+        if len(self.objects) == count:
             names = tuple(sorted({name for own in self.objects for name in own}))
             observations[OBJECTS] = self._positions(names)
         frames = torch.from_numpy(np.concatenate(self.pictures))
@@ -242,15 +216,9 @@ class _Reading:
         return np.concatenate(rows)
 
 
-def _picture(data: bytes, size: int) -> npt.NDArray[np.uint8]:
-    image = Image.open(io.BytesIO(data)).convert("RGB")
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BOX)
-    return np.asarray(image)
-
-
-def _numbers(column: Any) -> Floats:
-    return np.stack([np.atleast_1d(np.asarray(value, np.float32)) for value in column.to_pylist()])
+def _numbers(values: npt.NDArray[Any]) -> Floats:
+    """``(T, ...)`` as ``(T, K)``."""
+    return np.asarray(values, np.float32).reshape(len(values), -1)
 
 
 def _things(literals: Sequence[Sequence[str]], known: Collection[str]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from agents.thinkjepa.training.config import CausalConfig, Target, TrainConfig, 
 from agents.thinkjepa.training.distributed import Ranks, ranks
 from agents.thinkjepa.training.loop import Ended, ExitCode, Report, train
 from agents.thinkjepa.training.progress import ProgressReport
-from agents.thinkjepa.training.recordings import open_sources
+from agents.thinkjepa.training.recordings import open_data
 from agents.thinkjepa.training.setup import (
     choose_device,
     description,
@@ -63,7 +63,7 @@ def start(
     if config.batch % own.world:
         raise TrainingError(f"batch={config.batch} cannot be shared by {own.world} processes; give a multiple of it")
     reads_state = isinstance(config.objective, CausalConfig) and config.objective.weights.state > 0
-    sources = open_sources(config.data, config.objective.state if reads_state else ())  # type: ignore[union-attr]
+    sources = open_data(config.data, config.objective.state if reads_state else ())  # type: ignore[union-attr]
     model = make_model(config, sources)
     recordings = sources.read(model.config.world_model.encoder.image_size, config.seed)
     if config.init is None:

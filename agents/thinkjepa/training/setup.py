@@ -25,7 +25,7 @@ from agents.thinkjepa.training.config import (
 from agents.thinkjepa.training.draws import seed_torch
 from agents.thinkjepa.training.masked import Masked
 from agents.thinkjepa.training.objective import Objective
-from agents.thinkjepa.training.recordings import Recordings, Sources
+from agents.thinkjepa.training.recordings import Opened, Recordings
 from agents.thinkjepa.training.subgoals import SubGoals
 
 
@@ -47,7 +47,7 @@ def choose_device(config: TrainConfig) -> tuple[torch.device, bool]:
     return device, config.precision == "bf16" or (config.precision == "auto" and torch.cuda.is_bf16_supported())
 
 
-def make_model(config: TrainConfig, sources: Sources) -> ThinkJEPA:
+def make_model(config: TrainConfig, sources: Opened) -> ThinkJEPA:
     """A new model, or that of ``init`` with the changes of ``model``.
 
     Raises:
