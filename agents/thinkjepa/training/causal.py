@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -18,7 +20,7 @@ from agents.thinkjepa.training.config import CausalConfig
 from agents.thinkjepa.training.distributed import gathered
 from agents.thinkjepa.training.draws import rng
 from agents.thinkjepa.training.objective import Batch, Objective, prediction_loss, random_relevance, require_samples
-from agents.thinkjepa.training.recordings import Recordings
+from agents.thinkjepa.training.recordings import OBJECTS, Floats, Recordings
 from agents.thinkjepa.training.regularisation import Regularisation
 
 
@@ -53,7 +55,7 @@ class Causal(Objective):
             if config.weights.inverse_dynamics
             else None
         )
-        self._labels = _Labels.of(recordings, config.state, self._starts[False]) if config.weights.state else None
+        self._labels = _Labels(recordings, config.state, self._starts[False]) if config.weights.state else None
         self.state = (
             None if self._labels is None else TokenReadout(token_width=width, outputs=self._labels.width, **size)
         )
@@ -180,23 +182,30 @@ class Causal(Objective):
 
 
 class _Labels:
-    """Targets of the state auxiliary, at unit scale; NaN where unknown."""
+    """Targets of the state auxiliary, at unit scale; NaN where unknown.
 
-    def __init__(self, values: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> None:
-        with np.errstate(invalid="ignore"):
-            known = np.isfinite(values[rows])
-            count = np.maximum(known.sum(axis=0), 1)
-            self._mean = np.where(known, values[rows], 0).sum(axis=0) / count
-            spread = np.sqrt((np.where(known, values[rows] - self._mean, 0) ** 2).sum(axis=0) / count)
-        self._scale = np.where(spread > 1e-6, spread, 1.0)
-        self._values = values
-        self.width = values.shape[1]
+    Args:
+        recordings: Where they are.
+        names: Of observations, which are put next to each other.
+        rows: What is trained on, for the scale.
+    """
 
-    @classmethod
-    def of(cls, recordings: Recordings, names: tuple[str, ...], rows: npt.NDArray[np.int64]) -> _Labels:
-        """Of observations, next to each other; ``rows`` are those that are trained on."""
-        return cls(np.concatenate([recordings.observations[name] for name in names], axis=1), rows)
+    def __init__(self, recordings: Recordings, names: Sequence[str], rows: npt.NDArray[np.int64]) -> None:
+        self._values = np.concatenate([_scaled(recordings.observations[n], rows, n == OBJECTS) for n in names], axis=1)
+        self.width = self._values.shape[1]
 
     def at(self, rows: npt.NDArray[np.int64]) -> Tensor:
         """``(B, K)``."""
-        return torch.from_numpy(((self._values[rows] - self._mean) / self._scale).astype(np.float32))
+        return torch.from_numpy(self._values[rows])
+
+
+def _scaled(values: Floats, rows: npt.NDArray[np.int64], positions: bool) -> Floats:
+    """Columns at zero mean and unit variance; x, y and z of all objects at those of all objects together.
+
+    An object that few scenes have may hardly move in them; its own deviation would be no scale.
+    """
+    groups = values.reshape(len(values), -1, 3 if positions else values.shape[1])
+    seen = groups[np.unique(rows)].reshape(-1, groups.shape[-1])
+    spread = np.nanstd(seen, axis=0)
+    scaled: Floats = ((groups - np.nanmean(seen, axis=0)) / np.where(spread > 1e-6, spread, 1)).reshape(values.shape)
+    return scaled.astype(np.float32)

@@ -197,7 +197,7 @@ class MaskedConfig:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class RankingConfig:
-    """How goals rank actions: a softmax over ``-distance / temperature``."""
+    """How goals rank actions: a softmax over ``-distance / (temperature * mean distance)``."""
 
     distance: Distance
     temperature: PositiveFloat

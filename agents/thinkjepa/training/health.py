@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ MOVED = 0.01
 
 _ACTIONS = 16
 _MOST_ROWS = 2048
+_QUANTILES = (0.9, 0.75, 0.6)
 _PROBED = 64  # decisions that actions are ranked for
 
 
@@ -152,13 +153,14 @@ def probe_r2(x: Tensor, y: Tensor, held_out_x: Tensor, held_out_y: Tensor, ridge
 
 
 def calibrated(sides: Callable[[Distance], tuple[Tensor, Tensor]]) -> dict[Distance, float]:
-    """`calibrate` for every distance whose two sides can be separated."""
+    """`calibrate` by the strictest of several quantiles, for every distance whose two sides can be separated at all."""
     thresholds: dict[Distance, float] = {}
-    for name in DISTANCES:
-        same, apart = sides(name)  # type: ignore[arg-type]
-        if len(same) and len(apart):
+    for name in get_args(Distance):
+        same, apart = sides(name)
+        for quantile in _QUANTILES if len(same) and len(apart) else ():
             try:
-                thresholds[name] = calibrate(same, apart)  # type: ignore[index]
+                thresholds[name] = calibrate(same, apart, quantile)
             except ValueError:
-                continue  # these states are not separated; the card says so
+                continue  # not separated so well; the card says which distances have no threshold at all
+            break
     return thresholds

@@ -197,10 +197,9 @@ class _Run:
         return {name: value.detach() for name, value in terms.items()} | {"loss": loss.detach(), "gradient": norm}
 
     def health(self) -> dict[str, float]:
-        """Measurements in evaluation mode; nothing that training draws is touched."""
+        """Measurements in evaluation mode and float32; nothing that training draws is touched."""
         self.objective.eval()
-        with torch.no_grad(), self._precision():
-            return self.objective.health(self.config.health_samples)
+        return self.objective.health(self.config.health_samples)
 
     def _precision(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()

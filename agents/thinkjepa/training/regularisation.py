@@ -38,8 +38,11 @@ class Regularisation:
         return {"places": places, "directions": random_directions(width, self.directions, generator)}
 
     def __call__(self, features: Tensor, drawn: dict[str, Tensor]) -> Tensor:
-        """Of ``(B, N, D)`` features of this process's pictures; a scalar over those of all processes."""
-        features = features.float()
+        """Of ``(B, N, D)`` features of this process's pictures; a scalar over those of all processes, in float32."""
+        with torch.autocast(features.device.type, enabled=False):
+            return self._of(features.float(), drawn)
+
+    def _of(self, features: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         terms = []
         if "tokens" in self.on:
             tokens = gathered(features[:, drawn["places"]])

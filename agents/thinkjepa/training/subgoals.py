@@ -199,17 +199,18 @@ class SubGoals(Objective):
         if weights.gpi:
             labels = gathered(samples["text"].float())
             sides = [gathered(self._pooled(tokens, before)) for tokens in (goal, after, reached)]
-            terms["gpi"] = (
-                infonce(sides[0], sides[1], labels, self.config.temperature)
-                + infonce(sides[0], sides[2], labels, self.config.temperature)
-            ) / 2
+            with torch.autocast(goal.device.type, enabled=False):
+                temperature = self.config.temperature
+                each = [infonce(sides[0], states, labels, temperature) for states in sides[1:]]
+            terms["gpi"] = torch.stack(each).mean()
         if weights.regression:
             terms["regression"] = (self.loss(goal, after) + self.loss(goal, reached)) / 2
         if weights.ranking:
             candidates = torch.cat((predicted, before.unsqueeze(1)), dim=1)
             distance = DISTANCES[self.config.ranking.distance](candidates, goal.unsqueeze(1))
             executed = torch.zeros(len(goal), dtype=torch.long, device=goal.device)
-            terms["ranking"] = functional.cross_entropy(-distance / self.config.ranking.temperature, executed)
+            scale = self.config.ranking.temperature * gathered(distance).mean().detach()
+            terms["ranking"] = functional.cross_entropy(-distance / scale.clamp_min(1e-9), executed)
         return terms
 
     def goals(self, state: Tensor, text: Tensor, relevance: Tensor) -> Tensor:
@@ -220,7 +221,7 @@ class SubGoals(Objective):
     def _pooled(self, tokens: Tensor, before: Tensor) -> Tensor:
         """What InfoNCE compares of ``(B, N, D)``: see `config.GoalsConfig`."""
         if self.project is None:
-            return tokens.mean(1)
+            return tokens.mean(1).float()
         return self.project(tokens - before).float()  # type: ignore[no-any-return]
 
     # ------------------------------------------------------------------------------------- measurements
