@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.options import verb
-from harness.config import ConfigError
 from harness.dataset import Dataset, DatasetError
+from harness.instantiate import ConfigError
 from harness.pack import write_pack
 
 
