@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
@@ -226,7 +227,7 @@ class GoalsConfig:
             two scenes differ by more than a sub-goal changes.
         temperature: tau_c of InfoNCE.
         loss: Of goal tokens against encoded and predicted tokens.
-        alternatives: Actions of other samples that the one that reached the sub-goal is ranked against.
+        alternatives: Actions that the one that reached the sub-goal is ranked against, see `subgoals.SubGoals`.
         ranking: How.
         relevance: Attention maps.
         weights: Of the terms.
@@ -295,13 +296,7 @@ def read_config(target: Target, overrides: Sequence[str]) -> TrainConfig:
     """
     for item in overrides:
         _check_override(target, item)
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_module(version_base="1.3", config_module="configs"):
-            composed = compose(f"train/{target}", overrides=[_for_hydra(item) for item in overrides])
-        data: Any = OmegaConf.to_container(composed, resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise TrainingError(_readable(error)) from error
+    data = _composed(target, overrides)
     data["data"]["sources"] = _listed(data["data"]["sources"])
     for key, remedy in (("out", "out=runs/world-model"), ("data.sources", "data.sources=[runs/NAME]")):
         first, _, second = key.partition(".")
@@ -366,8 +361,7 @@ def _check_override(target: Target, override: str) -> None:
     first = key.split(".")[0].lstrip("+~")
     known = list(yaml.safe_load(files("configs").joinpath("train", f"{target}.yaml").read_text()))
     if first not in {*known, *GROUPS}:
-        close = difflib.get_close_matches(first, [*known, *GROUPS], n=1)
-        raise TrainingError(f"unknown key {first}" + (f"; did you mean {close[0]!r}?" if close else ""))
+        raise TrainingError(f"unknown key {first}{_hint(first, [*known, *GROUPS])}")
 
 
 def _for_hydra(override: str) -> str:
@@ -381,10 +375,32 @@ def _listed(value: Any) -> list[Any]:
     return [value] if isinstance(value, str) else list(value or [])
 
 
-def _readable(error: Exception) -> str:
-    """Hydra's message without its advice, which speaks of its own command line."""
-    lines = str(error).splitlines()
-    return " ".join(lines[:2]) if lines and "In 'train/" in lines[0] else lines[0]
+def _composed(target: Target, overrides: Sequence[str]) -> dict[str, Any]:
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_module(version_base="1.3", config_module="configs"):
+            composed = compose(f"train/{target}", overrides=[_for_hydra(item) for item in overrides])
+        return dict(OmegaConf.to_container(composed, resolve=True))  # type: ignore[arg-type]
+    except (HydraException, OmegaConfBaseException) as error:
+        problem = str(error).splitlines()[0]  # what follows is advice about Hydra's own command line
+        key = re.fullmatch(r"Could not override '(.+)'\.", problem)
+        if key is None:
+            raise TrainingError(problem) from error
+        groups = [item for item in overrides if item.partition("=")[0] in GROUPS]
+        raise TrainingError(f"unknown key {key[1]}{_hint(key[1], _dotted(_composed(target, groups)))}") from error
+
+
+def _dotted(data: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """All keys of nested data."""
+    keys = []
+    for key, value in data.items():
+        keys += _dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else [f"{prefix}{key}"]
+    return keys
+
+
+def _hint(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _first_problem(error: ValidationError, prefix: str = "") -> str:

@@ -70,7 +70,9 @@ def skill(predicted: Tensor, after: Tensor, before: Tensor) -> float:
     return (1 - (predicted - after).square().mean() / copied).item()
 
 
-def predictions_under(world: WorldModel, states: Tensor, actions: Tensor, others: int) -> Tensor:
+def predictions_under(
+    world: WorldModel, states: Tensor, actions: Tensor, others: int, kept: Tensor | None = None
+) -> Tensor:
     """The next state under a sample's own action and under those of the ``others`` samples that follow it.
 
     Args:
@@ -78,11 +80,14 @@ def predictions_under(world: WorldModel, states: Tensor, actions: Tensor, others
         states: ``(B, N, D)``.
         actions: ``(B, 1, A)``.
         others: How many.
+        kept: ``(at least others, A)`` booleans: components of the own action that another one is given.
 
     Returns:
         ``(B, 1 + others, N, D)``, the own action first.
     """
     tried = torch.stack([actions.roll(-shift, 0) for shift in range(1 + others)], dim=1)  # (B, 1 + others, 1, A)
+    if kept is not None:
+        tried[:, 1:] = torch.where(kept[:others, None], tried[:, :1], tried[:, 1:])
     repeated = states.repeat_interleave(1 + others, 0)
     after = world.rollout(repeated, tried.flatten(0, 1))[:, 0]
     return after.reshape(len(states), 1 + others, *states.shape[1:])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from agents.thinkjepa.config import WorldModelConfig
 from agents.thinkjepa.distances import DISTANCES, Distance
 from agents.thinkjepa.losses.contrastive import infonce
 from agents.thinkjepa.losses.readouts import TokenReadout
@@ -31,8 +32,22 @@ from agents.thinkjepa.training.recordings import Recordings
 from agents.thinkjepa.words import embed
 
 _MOST_NAMED = 3
-_HELD_OUT_ALTERNATIVES = 15
+_HELD_OUT_ALTERNATIVES = 24
 _PROJECTED = 64
+
+
+def kept_components(world: WorldModelConfig, count: int) -> Tensor:
+    """Which components of the executed action an alternative is given, ``(count, A)`` booleans.
+
+    In turns: none; then, for each point of an action, that point and everything that belongs to no point.
+    """
+    points = world.predictor.action_points
+    kept = torch.zeros(count, world.action_dim, dtype=torch.bool)
+    for number, own in enumerate(points, start=1):
+        others = [index for point in points if point != own for index in (point.x, point.y)]
+        kept[number :: len(points) + 1] = True
+        kept[number :: len(points) + 1, others] = False
+    return kept
 
 
 @dataclass(frozen=True)
@@ -65,9 +80,11 @@ class SubGoals(Objective):
         Goal tokens against the tokens of the same states. A pooled similarity leaves tokens free, and planning
         compares tokens.
     ``ranking``
-        Cross-entropy of the action that was executed against doing nothing and against actions of other samples, by
-        the distance that planning uses. Goals know the scene, so states of other scenes are no hard negatives; these
-        are.
+        Cross-entropy of the action that was executed against doing nothing and against other actions, by the distance
+        that planning uses. Goals know the scene, so states of other scenes are no hard negatives; these are. The
+        others are actions of other samples, as they are and with one of the points of the executed action in turn: the
+        right thing to the wrong place, the wrong thing to the right place. Where the words leave open which of two
+        outcomes is meant, the best that this loss can learn is that both are as good.
 
     Raises:
         TrainingError: The data hold no sub-goals, or attention maps need what the data do not have.
@@ -95,6 +112,8 @@ class SubGoals(Objective):
                 "objective.relevance.named needs a camera and the observations object_states and scene; give "
                 "objective.relevance.named=0"
             )
+        kept = kept_components(model.config.world_model, max(config.alternatives, _HELD_OUT_ALTERNATIVES))
+        self.register_buffer("kept", kept, persistent=False)
         self.texts = sorted({text for e in recordings.episodes for _, text, _ in e.subgoals})
         self.kinds = sorted({kind for e in recordings.episodes for kind, _, _ in e.subgoals})
         self._reached = {out: self._find(held_out=out) for out in (False, True)}
@@ -190,9 +209,7 @@ class SubGoals(Objective):
         before, after = self.model.world_model.encode(self.look(samples["rows"])).unbind(1)
         goal = self.goals(before, samples["text"], samples["relevance"])
         with torch.no_grad():  # goals go to where states are, not the other way round
-            predicted = health.predictions_under(
-                self.model.world_model, before, samples["actions"], min(self.config.alternatives, len(before) - 1)
-            )
+            predicted = self._outcomes(before, samples["actions"], self.config.alternatives)
             after = after.detach()
         reached = predicted[:, 0]
         terms = {}
@@ -213,6 +230,15 @@ class SubGoals(Objective):
             terms["ranking"] = functional.cross_entropy(-distance / scale.clamp_min(1e-9), executed)
         return terms
 
+    def _outcomes(self, state: Tensor, actions: Tensor, alternatives: int) -> Tensor:
+        """Predicted states under the executed action and under others: ``(B, 1 + others, N, D)``."""
+        others = min(alternatives, len(state) - 1)
+        return health.predictions_under(self.model.world_model, state, actions, others, self._kept)
+
+    @property
+    def _kept(self) -> Tensor:
+        return self.kept  # type: ignore[return-value]
+
     def goals(self, state: Tensor, text: Tensor, relevance: Tensor) -> Tensor:
         """Goals ``(B, N, D)`` of the sub-goals ``text`` (indices of words) in states ``(B, N, D)``."""
         embeddings: Tensor = self.embeddings  # type: ignore[assignment]
@@ -231,24 +257,25 @@ class SubGoals(Objective):
         """Losses and how well goals rank actions, on held-out transitions.
 
         ``auc`` is the chance that the executed action is predicted to come nearer to the goal than another sample's
-        action, also for each kind of sub-goal; ``ranked_first``, that none of 15 others comes nearer; ``skill``,
-        ``1 - mse(goal, next) / mse(state, next)``; ``text_matters``, the mean change of a goal when the words are
-        another sample's, over its mean change of the state.
+        action, also for each kind of sub-goal; ``auc_near``, than one that shares a point with it; ``ranked_first``,
+        that none of 24 others comes nearer; ``skill``, ``1 - mse(goal, next) / mse(state, next)``; ``text_matters``,
+        the mean change of a goal when the words are another sample's, over its mean change of the state.
         """
         batch = self._held_out(count)
         samples, world = batch.samples, self.model.world_model
         before, after = world.encode(self.look(samples["rows"])).unbind(1)
         goal = self.goals(before, samples["text"], samples["relevance"])
-        others = min(_HELD_OUT_ALTERNATIVES, len(before) - 1)
-        candidates = health.predictions_under(world, before, samples["actions"], others)
+        candidates = self._outcomes(before, samples["actions"], _HELD_OUT_ALTERNATIVES)
         distance = DISTANCES[self.config.ranking.distance](candidates, goal.unsqueeze(1))
-        better = (distance[:, :1] < distance[:, 1:]).float().mean(1)
+        better = (distance[:, :1] < distance[:, 1:]).float()
+        shares_a_point = self._kept[: better.shape[1]].any(1)
+        better_than_any = better[:, ~shares_a_point].mean(1)
         other_words = self.goals(before, samples["text"].roll(1, 0), samples["relevance"])
         changed = (goal - before).norm(dim=(1, 2)).mean().clamp_min(1e-9)
         numbers = {f"held_out/{name}": value.item() for name, value in self.forward(batch).items()}
         numbers |= health.spread(after)
         numbers |= {
-            "auc": better.mean().item(),
+            "auc": better_than_any.mean().item(),
             "ranked_first": (distance.argmin(1) == 0).float().mean().item(),
             "skill": health.skill(goal, after, before),
             "text_matters": ((other_words - goal).norm(dim=(1, 2)).mean() / changed).item(),
@@ -256,7 +283,9 @@ class SubGoals(Objective):
         for number, kind in enumerate(self.kinds):
             own = samples["kind"] == number
             if own.any():
-                numbers[f"auc/{kind}"] = better[own].mean().item()
+                numbers[f"auc/{kind}"] = better_than_any[own].mean().item()
+        if shares_a_point.any():
+            numbers["auc_near"] = better[:, shares_a_point].mean().item()
         return numbers
 
     @torch.no_grad()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +16,21 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from agents.thinkjepa.checkpoints import from_pretrained
+from agents.thinkjepa.config import ActionPoint
+from agents.thinkjepa.distances import Objective
+from agents.thinkjepa.images import to_frames
+from agents.thinkjepa.presets import preset
 from agents.thinkjepa.training import health, run
 from agents.thinkjepa.training.config import CollapseConfig, TrainingError, read_config
 from agents.thinkjepa.training.distributed import Ranks
 from agents.thinkjepa.training.loop import ExitCode, collapse, rate_factor
 from agents.thinkjepa.training.state import STATE
+from agents.thinkjepa.training.subgoals import kept_components
 from agents.thinkjepa.words import embed
 from harness.cli import main
 from harness.dataset import Dataset
 from harness.pack import write_pack
-from tests.agents.thinkjepa.squares import CAMERA, SUBGOALS, write_dataset
+from tests.agents.thinkjepa.squares import CAMERA, SUBGOALS, holding, moved, picture, write_dataset
 
 CPU = torch.device("cpu")
 MODEL = [
@@ -359,7 +365,39 @@ def test_sigterm_ends_training_after_the_step(overrides, tmp_path, monkeypatch):
     assert (tmp_path / STATE).is_file()
 
 
+@pytest.mark.slow
+def test_a_sentence_is_planned_for_in_a_new_scene(overrides, squares, tmp_path):
+    """All of it: the goal of the words, the outcome of candidates, the toy world's verdict on the best of them."""
+    few = [f"data.sources=[{squares}]", *CAMERA, "batch=32", "optimiser.warmup=20", "every.health=500"]
+    rates = "optimiser.learning_rates={encoder:1e-3,predictor:1e-3}"
+    train("world_model", f"out={tmp_path / 'wm'}", *overrides, "batch=32", "steps=500", rates)
+    init = f"init={tmp_path / 'wm' / 'checkpoint'}"
+    train("gpi", f"out={tmp_path / 'gpi'}", init, *few, "steps=500", "optimiser.learning_rates.gpi=2e-3")
+    model = from_pretrained(tmp_path / "gpi" / "checkpoint").model
+    rng = np.random.default_rng(99)
+    planned, drawn = [], []
+    for _ in range(100):
+        scene = rng.uniform(-0.7, 0.7, (2, 2))
+        wanted = rng.choice([number for number, holds in enumerate(holding(scene)) if holds == "0"])
+        candidates = torch.from_numpy(rng.uniform(-1, 1, (1, 256, 1, 4))).float()
+        with torch.no_grad():
+            state = model.world_model.encode(to_frames(torch.from_numpy(picture(scene)))[None, None])[:, 0]
+            goal = model.gpi(embed([SUBGOALS[wanted][1]], 64), torch.ones(1, 16), state)
+            best = model.world_model.cost(state, goal, candidates, Objective()).argmin()
+        for action, outcomes in ((candidates[0, best, 0], planned), (candidates[0, 0, 0], drawn)):
+            outcomes.append(holding(moved(scene, action.numpy()))[wanted] == "1")
+    assert np.mean(planned) > np.mean(drawn) + 0.3
+
+
 # ------------------------------------------------------------------------------------------------- parts
+
+
+def test_alternatives_share_a_point_with_the_executed_action_in_turns():
+    points = tuple(ActionPoint(x=x, y=x + 1, homography=(1, 0, 0, 0, 1, 0, 0, 0, 1)) for x in (1, 3))
+    world = preset("tiny", action_dim=6, language_dim=8).world_model
+    kept = kept_components(replace(world, predictor=replace(world.predictor, action_points=points)), 4)
+    assert kept.int().tolist() == [[0] * 6, [1, 1, 1, 0, 0, 1], [1, 0, 0, 1, 1, 1], [0] * 6]
+    assert not kept_components(world, 4).any()
 
 
 def test_learning_rates_rise_then_fall():

@@ -163,7 +163,11 @@ def test_the_asked_for_share_of_maps_is_random():
         ("world_model", ["data.sources=[x]"], "out has no value; give one, for example out="),
         ("world_model", ["out=x"], "data.sources has no value"),
         ("world_model", ["out=x", "data.sources=[x]", "stps=3"], "unknown key stps; did you mean 'steps'"),
-        ("world_model", ["out=x", "data.sources=[x]", "objective.rolout=3"], "objective.rolout"),
+        (
+            "world_model",
+            ["out=x", "data.sources=[x]", "objective.rolout=3"],
+            "unknown key objective.rolout; did you mean '.*rollout'",
+        ),
         ("world_model", ["out=x", "data.sources=[x]", "objective=casual"], "choose one of causal"),
         (
             "world_model",
