@@ -12,7 +12,8 @@ from rich.console import Console
 
 from agents.thinkjepa.checkpoints import save_pretrained
 from agents.thinkjepa.training import state
-from agents.thinkjepa.training.config import CausalConfig, Target, TrainConfig, TrainingError, read_config
+from agents.thinkjepa.training.compose import read_config
+from agents.thinkjepa.training.config import CausalConfig, Target, TrainConfig, TrainingError
 from agents.thinkjepa.training.distributed import Ranks, ranks
 from agents.thinkjepa.training.loop import Ended, ExitCode, Report, train
 from agents.thinkjepa.training.progress import ProgressReport

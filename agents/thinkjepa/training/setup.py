@@ -13,14 +13,13 @@ import torch
 from agents.thinkjepa.checkpoints import Checkpoint, CheckpointError, from_pretrained
 from agents.thinkjepa.model import ThinkJEPA
 from agents.thinkjepa.training.causal import Causal
+from agents.thinkjepa.training.compose import changed_model, model_config
 from agents.thinkjepa.training.config import (
     CausalConfig,
     GoalsConfig,
     MaskedConfig,
     TrainConfig,
     TrainingError,
-    changed_model,
-    model_config,
 )
 from agents.thinkjepa.training.draws import seed_torch
 from agents.thinkjepa.training.masked import Masked

@@ -16,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from agents.thinkjepa.training.config import TrainConfig, TrainingError, differences
+from agents.thinkjepa.training.compose import differences
+from agents.thinkjepa.training.config import TrainConfig, TrainingError
 from agents.thinkjepa.training.objective import Objective
 
 STATE, CONFIG = "training.safetensors", "config.json"

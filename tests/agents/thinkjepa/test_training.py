@@ -21,7 +21,8 @@ from agents.thinkjepa.distances import Objective
 from agents.thinkjepa.images import to_frames
 from agents.thinkjepa.presets import preset
 from agents.thinkjepa.training import health, run
-from agents.thinkjepa.training.config import CollapseConfig, TrainingError, read_config
+from agents.thinkjepa.training.compose import read_config
+from agents.thinkjepa.training.config import CollapseConfig, TrainingError
 from agents.thinkjepa.training.distributed import Ranks
 from agents.thinkjepa.training.loop import ExitCode, collapse, rate_factor
 from agents.thinkjepa.training.state import STATE
