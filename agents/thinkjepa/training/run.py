@@ -43,7 +43,8 @@ def run(target: Target, overrides: list[str]) -> int:
     if own.main:
         if ended.message:
             print(ended.message, file=sys.stderr)
-        print(config.out / CHECKPOINT)
+        if (config.out / CHECKPOINT).is_dir():
+            print(config.out / CHECKPOINT)
     return ended.code
 
 
