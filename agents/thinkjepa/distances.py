@@ -1,0 +1,99 @@
+"""How far a state is from a goal. All distances are at least 0, and 0 where state and goal agree."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from torch.nn import functional
+
+Distance = Literal["token_cosine", "pooled_cosine", "l1", "l2"]
+
+
+def token_cosine(state: Tensor, goal: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean over tokens of ``1 - cos``: ``(..., N, D)`` twice and weights ``(..., N)`` of mean 1 to ``(...)``."""
+    return _mean(1 - functional.cosine_similarity(state, goal, dim=-1), weight)
+
+
+def pooled_cosine(state: Tensor, goal: Tensor, weight: Tensor | None = None) -> Tensor:
+    """``1 - cos`` of the mean tokens: the similarity of the seed (section 4.7 and Algorithm 2). Shapes as above.
+
+    One object is a small part of a mean over all tokens, so this distance hardly sees it; kept for comparison.
+    """
+    if weight is not None:
+        state, goal = (weight.unsqueeze(-1) * x for x in (state, goal))
+    return 1 - functional.cosine_similarity(state.mean(-2), goal.mean(-2), dim=-1)
+
+
+def l1(state: Tensor, goal: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean absolute difference of tokens (the cost of V-JEPA 2-AC). Shapes as above."""
+    return _mean((state - goal).abs().mean(-1), weight)
+
+
+def l2(state: Tensor, goal: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean squared difference of tokens (the cost of DINO-WM). Shapes as above."""
+    return _mean((state - goal).square().mean(-1), weight)
+
+
+def _mean(per_token: Tensor, weight: Tensor | None) -> Tensor:
+    return (per_token if weight is None else per_token * weight).mean(-1)
+
+
+DISTANCES = {"token_cosine": token_cosine, "pooled_cosine": pooled_cosine, "l1": l1, "l2": l2}
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Objective:
+    """What a plan is scored by.
+
+    Attributes:
+        distance: Of a predicted state from the goal.
+        steps: ``terminal`` scores the last state only (seed, Algorithm 2); ``all`` the mean over steps, in which step h
+            of H weighs ``discount ** (H - h)``.
+        discount: In (0, 1]; 1 weighs all steps alike.
+        relevance: Whether tokens are weighted by the reasoner's attention map.
+    """
+
+    distance: Distance = "token_cosine"
+    steps: Literal["terminal", "all"] = "terminal"
+    discount: Annotated[float, Field(gt=0, le=1)] = 1.0
+    relevance: bool = False
+
+    def step_weights(self, horizon: int) -> list[float]:
+        """One weight per step, of sum 1."""
+        if self.steps == "terminal":
+            return [0.0] * (horizon - 1) + [1.0]
+        weights = [self.discount ** (horizon - step) for step in range(1, horizon + 1)]
+        return [weight / sum(weights) for weight in weights]
+
+    def __call__(self, state: Tensor, goal: Tensor, relevance: Tensor | None = None) -> Tensor:
+        """Distance of ``(..., N, D)`` states from goals of the same shape, in float32: ``(...)``."""
+        weight = relevance if self.relevance else None
+        return DISTANCES[self.distance](state.float(), goal.float(), None if weight is None else weight.float())
+
+
+def calibrate(same: Tensor, apart: Tensor, quantile: float = 0.9) -> float:
+    """The distance below which a sub-goal counts as reached, from held-out pairs of states.
+
+    The midpoint between the ``quantile`` of distances of pairs that show the same state and the ``1 - quantile`` of
+    distances of pairs that are k steps apart.
+
+    Args:
+        same: ``(n,)`` distances of pairs that should count as reached.
+        apart: ``(m,)`` distances of pairs that should not.
+        quantile: How much of each side should fall on its side of the threshold.
+
+    Raises:
+        ValueError: The two sides overlap there, so no threshold separates them.
+    """
+    near = torch.quantile(same.float(), quantile).item()
+    far = torch.quantile(apart.float(), 1 - quantile).item()
+    if near >= far:
+        raise ValueError(
+            f"distances do not separate states: {quantile:.0%} of equal pairs are below {near:.4g}, "
+            f"{quantile:.0%} of different ones above {far:.4g}; train longer or compare states further apart"
+        )
+    return (near + far) / 2

@@ -1,0 +1,69 @@
+"""The vision encoder: frames to tokens, frame by frame (seed, section 4.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from agents.thinkjepa.blocks import Block, gather_tokens, init_weights
+from agents.thinkjepa.config import EncoderConfig
+from agents.thinkjepa.images import normalise_frames
+
+
+class ViTEncoder(nn.Module):
+    """A vision transformer that sees each frame by itself.
+
+    Tokens attend within their frame; time is the predictor's affair. So a frame has the same encoding alone, as
+    planning needs it, and within a clip, as training sees it. Spatial positions are learned, as the seed has them.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = nn.Conv2d(3, config.width, config.patch_size, stride=config.patch_size)
+        self.positions = nn.Parameter(torch.empty(config.side**2, config.width))
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.heads, mlp_ratio=config.mlp_ratio) for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(config.width)
+        self.apply(init_weights)
+        nn.init.trunc_normal_(self.positions, std=0.02)
+
+    def forward(self, frames: Tensor, index: Tensor | None = None) -> Tensor:
+        """Encode whole frames, or only the context of a masked clip.
+
+        Args:
+            frames: ``(B, T, 3, H, W)`` in [0, 1].
+            index: ``(B, S)``, positions in the clip's ``T * N`` patches (frame-major). Only these patches enter the
+                encoder, so what is masked cannot leak into the context (seed, Algorithm 1, line 7).
+
+        Returns:
+            ``(B, T, N, D)``, or ``(B, S, D)`` in the order of ``index``.
+
+        Raises:
+            ValueError: The frames have another size than the encoder's.
+        """
+        check_size(frames, self.config)
+        batch, clip = frames.shape[:2]
+        pixels = normalise_frames(frames).flatten(0, 1).to(self.embed.weight.dtype)
+        patches = self.embed(pixels).flatten(2).transpose(1, 2) + self.positions
+        if index is None:
+            return self._transform(patches).reshape(batch, clip, -1, self.config.width)
+        context = gather_tokens(patches.reshape(batch, -1, self.config.width), index)
+        frame = index // self.positions.shape[0]
+        same_frame = (frame.unsqueeze(2) == frame.unsqueeze(1)).unsqueeze(1)
+        return self._transform(context, same_frame)
+
+    def _transform(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
+        for block in self.blocks:
+            tokens = block(tokens, bias=bias)
+        return self.norm(tokens)  # type: ignore[no-any-return]
+
+
+def check_size(frames: Tensor, config: EncoderConfig) -> None:
+    """Raise ``ValueError`` unless ``frames`` are ``(B, T, 3, H, W)`` of the encoder's image size."""
+    expected = (3, config.image_size, config.image_size)
+    if frames.dim() != 5 or tuple(frames.shape[2:]) != expected:
+        raise ValueError(
+            f"frames are {tuple(frames.shape)}; this encoder takes (B, T, {', '.join(map(str, expected))})"
+        )

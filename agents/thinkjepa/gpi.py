@@ -1,0 +1,84 @@
+"""The Goal Projection Interface: a sub-goal in words to a goal in the world model's space (seed, section 4.5).
+
+The seed forms goal tokens as a product, ``g_n = project(e) * w_n``. That cannot work as written: all tokens point the
+same way and differ in length only, and a layer normalisation erases lengths: ``LN(c x) = LN(x)``. So every layer of
+the refinement sees one and the same token at all places, and without refinement nothing is left of the attention map.
+The form also has no positions and no knowledge of the scene that the words speak of.
+
+The default is the repaired form: the attention map enters as an added, learned direction, tokens have positions, and
+the current state is given, so that only its change has to be found: ::
+
+    x_n = project(e) + position_n + w_n * relevance + scene(state_n)
+    g   = normalise(state + change(LN(transformer(x))))
+
+``change`` starts at zero: before training, the goal is to leave everything as it is. The literal form is
+``modulation=product, scene=False``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from agents.thinkjepa.blocks import Block, init_weights
+from agents.thinkjepa.config import GPIConfig, Normalisation
+from agents.thinkjepa.world_model import normalise_state
+
+
+class GoalProjection(nn.Module):
+    """Language projector, spatial modulation and transformer refinement."""
+
+    def __init__(self, config: GPIConfig, *, width: int, tokens: int, normalisation: Normalisation) -> None:
+        super().__init__()
+        self.config = config
+        self.normalisation: Normalisation = normalisation
+        self.project = nn.Linear(config.language_dim, width)
+        self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(width)
+        self.scene = nn.Linear(width, width) if config.scene else None
+        self.change = nn.Linear(width, width) if config.scene else None
+        self.apply(init_weights)
+        if self.change is not None:
+            nn.init.zeros_(self.change.weight)
+        if config.modulation == "additive":
+            self.positions = nn.Parameter(torch.empty(tokens, width))
+            self.relevance = nn.Parameter(torch.empty(width))
+            nn.init.trunc_normal_(self.positions, std=0.02)
+            nn.init.trunc_normal_(self.relevance, std=0.02)
+        if config.projection == "random":
+            nn.init.normal_(self.project.weight, std=config.language_dim**-0.5)
+            self.requires_grad_(False)
+
+    def forward(self, embedding: Tensor, relevance: Tensor, state: Tensor | None = None) -> Tensor:
+        """Goal states.
+
+        Args:
+            embedding: e, ``(B, D_VLM)``, of the sub-goals' text.
+            relevance: w, ``(B, N)`` with mean 1, where the reasoner looks (`relevance.resize`); ones where it did not
+                say.
+            state: ``(B, N, D)``, the current state; needed with ``scene``, ignored without.
+
+        Returns:
+            ``(B, N, D)``, normalised as states are.
+
+        Raises:
+            ValueError: The goal depends on the scene and no state was given.
+        """
+        tokens = self._modulate(self.project(embedding).unsqueeze(1), relevance.to(embedding.dtype).unsqueeze(-1))
+        if self.scene is None or self.change is None:
+            return normalise_state(self.norm(self._refine(tokens)), self.normalisation)
+        if state is None:
+            raise ValueError("this GPI is conditioned on the scene (gpi.scene=true); give the current state")
+        return normalise_state(
+            state + self.change(self.norm(self._refine(tokens + self.scene(state)))), self.normalisation
+        )
+
+    def _modulate(self, sentence: Tensor, relevance: Tensor) -> Tensor:
+        if self.config.modulation == "product":
+            return sentence * relevance
+        return sentence + self.positions + relevance * self.relevance
+
+    def _refine(self, tokens: Tensor) -> Tensor:
+        for block in self.blocks:
+            tokens = block(tokens)
+        return tokens

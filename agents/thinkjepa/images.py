@@ -1,0 +1,28 @@
+"""Pictures to tensors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Mean and standard deviation of ImageNet's RGB, which Hugging Face's V-JEPA 2 processor uses as well.
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+
+def to_frames(pixels: Tensor) -> Tensor:
+    """``uint8 (..., H, W, 3)`` to float32 ``(..., 3, H, W)`` in [0, 1].
+
+    Raises:
+        ValueError: Another dtype or shape.
+    """
+    if pixels.dtype != torch.uint8 or pixels.shape[-1] != 3:
+        raise ValueError(f"pixels are {pixels.dtype} {tuple(pixels.shape)}; expected uint8 (..., H, W, 3)")
+    return pixels.movedim(-1, -3).float() / 255
+
+
+def normalise_frames(frames: Tensor) -> Tensor:
+    """Frames ``(..., 3, H, W)`` in [0, 1] to zero mean and unit variance per channel over natural images."""
+    mean = frames.new_tensor(_MEAN).view(3, 1, 1)
+    std = frames.new_tensor(_STD).view(3, 1, 1)
+    return (frames - mean) / std

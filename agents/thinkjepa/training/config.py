@@ -1,0 +1,270 @@
+"""What can be chosen in training, typed and checked; the defaults are in ``configs/train``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+from pydantic.dataclasses import dataclass
+
+from agents.thinkjepa.distances import Distance
+from agents.thinkjepa.losses.weights import LossWeights
+from agents.thinkjepa.presets import Preset
+from agents.thinkjepa.training.camera import CameraConfig
+
+_STRICT = ConfigDict(extra="forbid")
+Part = Literal["encoder", "predictor", "gpi", "readouts"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Target = Literal["world_model", "gpi"]
+
+
+class TrainingError(Exception):
+    """Training cannot start or go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class DataConfig:
+    """What is trained on.
+
+    Attributes:
+        sources: Folders of datasets (or of the runs that collected them) and files of `harness pack`; all of one kind.
+        image: The observation that the model sees.
+        action_block: k, environment actions in one model action; frames are k actions apart.
+        held_out: Share of episodes that nothing is trained on; health and thresholds are measured there.
+        limit: Only the first so many episodes of each source; ``None`` for all.
+    """
+
+    sources: Annotated[tuple[Path, ...], Field(min_length=1)]
+    image: str
+    action_block: PositiveInt
+    held_out: Annotated[float, Field(gt=0, lt=1)]
+    limit: PositiveInt | None
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class OptimiserConfig:
+    """AdamW and its schedule: linear warm-up, then a cosine.
+
+    Attributes:
+        learning_rates: Highest rate of each part; a part with rate 0 is frozen. Readouts are heads of auxiliary losses.
+        betas: Of AdamW.
+        weight_decay: Of weight matrices; biases, norms, positions and tokens have none.
+        warmup: Steps until the highest rate.
+        final: Share of the highest rate at the last step.
+        clip: Largest norm of the gradient.
+    """
+
+    learning_rates: dict[Part, NonNegativeFloat]
+    betas: tuple[Share, Share]
+    weight_decay: NonNegativeFloat
+    warmup: NonNegativeInt
+    final: Share
+    clip: PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class CollapseConfig:
+    """When training stops because states have collapsed: either number is below its limit on held-out pictures.
+
+    Attributes:
+        std: Least standard deviation of a state's element between pictures, at its place (1 is the scale of a state).
+        rank: Least effective rank of the same.
+        after: Steps before which nothing is judged.
+    """
+
+    std: NonNegativeFloat
+    rank: NonNegativeFloat
+    after: NonNegativeInt
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class EveryConfig:
+    """Steps between two lines of progress, two saved states and two measurements of health."""
+
+    log: PositiveInt
+    save: PositiveInt
+    health: PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class LossConfig:
+    """``mse``, or ``smooth_l1`` with its ``beta``."""
+
+    kind: Literal["mse", "smooth_l1"]
+    beta: PositiveFloat
+
+
+Regulariser = Literal["sigreg", "vicreg", "spectral", "seed_spectral", "none"]
+Regularised = Literal["tokens", "pooled"]
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class CausalConfig:
+    """Stage 1b: one step ahead from every frame of a window (teacher forcing) and a roll-out from its first.
+
+    Attributes:
+        kind: ``causal``.
+        rollout: R, model actions of a window; roll-outs are scored from their second step on.
+        loss: Of predictions.
+        target: What predictions are compared with: ``online`` encodings, the same ``stopped`` (no gradient), or those
+            of an ``ema`` of the encoder.
+        regulariser: ``sigreg``; ``vicreg`` (its variance and covariance); ``spectral`` (entropy and a variance hinge);
+            ``seed_spectral`` (entropy alone, which does not see scale); ``none``.
+        regularise: What it acts on, see `regularisation.Regularisation`.
+        directions: Of SIGReg, drawn anew at every step.
+        places: Token places of ``tokens``, drawn anew at every step.
+        relevance: Share of samples with a random attention map, so that planning with one is nothing new.
+        state: Observations of the state auxiliary; ``object_states`` are the positions of named objects.
+        weights: Of the terms. The state auxiliary reads ground truth of the simulator.
+    """
+
+    kind: Literal["causal"]
+    rollout: PositiveInt
+    loss: LossConfig
+    target: Literal["online", "stopped", "ema"]
+    regulariser: Regulariser
+    regularise: Annotated[tuple[Regularised, ...], Field(min_length=1)]
+    directions: PositiveInt
+    places: PositiveInt
+    relevance: Share
+    state: tuple[str, ...]
+    weights: LossWeights
+
+    def __post_init__(self) -> None:
+        if self.weights.rollout and self.rollout < 2:
+            raise ValueError("weights.rollout has nothing to weigh: give rollout of at least 2 or weights.rollout=0")
+        if self.weights.state and not self.state:
+            raise ValueError("weights.state has nothing to weigh: name observations in state or give weights.state=0")
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class MaskedConfig:
+    """Stage 1: masked pre-training on clips.
+
+    Attributes:
+        kind: ``masked``.
+        frames: T of a clip.
+        masks: ``seed`` (section 4.6) or ``tubes`` (the two schemes of V-JEPA 2, taken in turns).
+        actions: Whether the predictor is told the actions of the clip.
+        loss: Of predictions.
+        regulariser: As in `CausalConfig`.
+        regularise: As there.
+        directions: As there.
+        places: As there.
+        momentum: Of the target encoder at the first and the last step.
+        weights: Of the terms.
+    """
+
+    kind: Literal["masked"]
+    frames: PositiveInt
+    masks: Literal["seed", "tubes"]
+    actions: bool
+    loss: LossConfig
+    regulariser: Regulariser
+    regularise: Annotated[tuple[Regularised, ...], Field(min_length=1)]
+    directions: PositiveInt
+    places: PositiveInt
+    momentum: tuple[Share, Share]
+    weights: LossWeights
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class RankingConfig:
+    """How goals rank actions: a softmax over ``-distance / (temperature * mean distance)``."""
+
+    distance: Distance
+    temperature: PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class RelevanceConfig:
+    """Shares of samples whose attention map shows the ``named`` things, or a ``random`` one; the rest have none."""
+
+    named: Share
+    random: Share
+
+    def __post_init__(self) -> None:
+        if self.named + self.random > 1:
+            raise ValueError(f"named={self.named} and random={self.random} are more than all samples")
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class GoalsConfig:
+    """Stage 2: from a state and a sub-goal in words to the state after the action that reached it.
+
+    Attributes:
+        kind: ``goals``.
+        contrast: What InfoNCE compares: ``pooled``, the mean tokens of goals and states, as the seed has it; or
+            ``changes``, a learned projection of their differences from the current state. Goals know the scene, and
+            two scenes differ by more than a sub-goal changes.
+        temperature: tau_c of InfoNCE.
+        loss: Of goal tokens against encoded and predicted tokens.
+        alternatives: Actions that the one that reached the sub-goal is ranked against, see `subgoals.SubGoals`.
+        ranking: How.
+        relevance: Attention maps.
+        weights: Of the terms.
+    """
+
+    kind: Literal["goals"]
+    contrast: Literal["changes", "pooled"]
+    temperature: PositiveFloat
+    loss: LossConfig
+    alternatives: PositiveInt
+    ranking: RankingConfig
+    relevance: RelevanceConfig
+    weights: LossWeights
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        out: Folder of the run: what a killed run goes on from, logs, and the checkpoint.
+        data: What is trained on.
+        objective: What is minimised.
+        camera: Where the camera sees points of actions; ``None`` where that is not known.
+        preset: Size of a new model.
+        model: Changes of single fields of its configuration (`agents.thinkjepa.config`), nested.
+        init: A checkpoint to start from; its configuration replaces ``preset`` and ``camera``.
+        seed: Of weights and of every draw.
+        device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
+        precision: ``auto`` (bfloat16 where the GPU has it), ``float32`` or ``bf16``.
+        steps: Optimiser steps.
+        batch: Samples of a step, of all processes together.
+        optimiser: AdamW.
+        collapse: When to stop.
+        every: Steps between.
+        health_samples: Held-out samples that health is measured on.
+    """
+
+    out: Path
+    data: DataConfig
+    objective: Annotated[CausalConfig | MaskedConfig | GoalsConfig, Field(discriminator="kind")]
+    camera: CameraConfig | None
+    preset: Preset
+    model: dict[str, Any]
+    init: str | None
+    seed: NonNegativeInt
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "float32", "bf16"]
+    steps: PositiveInt
+    batch: Annotated[int, Field(ge=2)]
+    optimiser: OptimiserConfig
+    collapse: CollapseConfig
+    every: EveryConfig
+    health_samples: Annotated[int, Field(ge=8)]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return dict(json.loads(json.dumps(asdict(self), default=str)))

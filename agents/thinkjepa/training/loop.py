@@ -1,0 +1,249 @@
+"""The steps of training."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grad_norm_
+
+from agents.thinkjepa.training import state
+from agents.thinkjepa.training.config import CollapseConfig, OptimiserConfig, Part, TrainConfig
+from agents.thinkjepa.training.distributed import Ranks, any_of_all
+from agents.thinkjepa.training.draws import batch_indices, seed_torch
+from agents.thinkjepa.training.objective import Objective
+
+_UNDECAYED = ("positions", "times")
+
+
+class ExitCode(IntEnum):
+    """How training ended; the verb's exit status."""
+
+    COMPLETED = 0
+    BAD_CONFIG = 2
+    INTERRUPTED = 3
+    COLLAPSED = 4
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How training ended, after how many steps, and why if not because it was done."""
+
+    code: ExitCode
+    step: int
+    message: str = ""
+
+
+class Report(Protocol):
+    """What is told of the steps; see `progress`."""
+
+    def losses(self, step: int, values: Mapping[str, float]) -> None:
+        """Means since the last call, and seconds per step."""
+
+    def health(self, step: int, values: Mapping[str, float]) -> None:
+        """Measurements."""
+
+
+def make_optimiser(objective: Objective, config: OptimiserConfig) -> torch.optim.AdamW:
+    """AdamW with a group per part, with and without weight decay; parts of rate 0 are frozen."""
+    world, gpi = objective.model.world_model, objective.model.gpi
+    modules: dict[Part, nn.Module] = {"encoder": world.encoder, "predictor": world.predictor, "gpi": gpi}
+    of_model = {id(parameter) for parameter in objective.model.parameters()}
+    named: dict[Part, list[tuple[str, nn.Parameter]]] = {
+        part: list(module.named_parameters()) for part, module in modules.items()
+    }
+    named["readouts"] = [(n, p) for n, p in objective.named_parameters() if id(p) not in of_model and p.requires_grad]
+    groups = []
+    for part, parameters in named.items():
+        rate = config.learning_rates.get(part, 0.0)
+        if not rate:
+            for _, parameter in parameters:
+                parameter.requires_grad_(False)
+            continue
+        decayed = [p for n, p in parameters if p.requires_grad and p.ndim > 1 and not n.endswith(_UNDECAYED)]
+        chosen = {id(parameter) for parameter in decayed}
+        plain = [p for _, p in parameters if p.requires_grad and id(p) not in chosen]
+        groups += [{"params": decayed, "rate": rate, "weight_decay": config.weight_decay}]
+        groups += [{"params": plain, "rate": rate, "weight_decay": 0.0}]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, betas=config.betas)
+
+
+def rate_factor(step: int, steps: int, warmup: int, final: float) -> float:
+    """Share of the highest learning rate at a step: linear up to step ``warmup``, then a cosine down to ``final``."""
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = (step - warmup) / max(steps - warmup, 1)
+    return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def train(
+    objective: Objective,
+    config: TrainConfig,
+    *,
+    ranks: Ranks,
+    device: torch.device,
+    bf16: bool,
+    resume: bool,
+    report: Report,
+    checkpoint: Callable[[int, Mapping[str, float]], None],
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Ended:
+    """Train from the start or from the saved state until all steps are done or something stops it.
+
+    Args:
+        objective: What is minimised.
+        config: How; its ``out`` holds the state.
+        ranks: This process among all.
+        device: Where.
+        bf16: Whether matrix products run in bfloat16.
+        resume: Whether ``out`` holds a state.
+        report: Is told of the steps, in the main process.
+        checkpoint: Writes the model after a measurement of health, in the main process.
+        interrupted: Whether to stop after this step.
+    """
+    objective.place(device)
+    optimiser = make_optimiser(objective, config.optimiser)
+    first = state.restore(config.out, objective, optimiser) if resume else 0
+    run = _Run(objective, optimiser, config, ranks, device=device, bf16=bf16)
+    ended = Ended(ExitCode.COMPLETED, config.steps)
+    since = _Since(device)
+    for step in range(first, config.steps):
+        since.add(run.step(step))
+        done = step + 1
+        last = done == config.steps
+        problem = ""
+        if ranks.main and (done % config.every.log == 0 or last):
+            problem = since.problem(done)
+            report.losses(done, since.means())
+        if ranks.main and not problem and (done % config.every.health == 0 or last):
+            health = run.health()
+            report.health(done, health)
+            problem = "" if done < config.collapse.after else collapse(health, config.collapse, done)
+            checkpoint(done, health)
+        stop = interrupted()
+        if any_of_all(bool(problem), device):
+            return Ended(ExitCode.COLLAPSED, done, problem)
+        stop = any_of_all(stop, device)
+        if ranks.main and (done % config.every.save == 0 or last or stop):
+            state.save(config.out, objective, optimiser, done)
+        if stop and not last:
+            return Ended(ExitCode.INTERRUPTED, done, "stopped; the same command goes on from here")
+    return ended
+
+
+def collapse(health: Mapping[str, float], limits: CollapseConfig, step: int) -> str:
+    """Why states count as collapsed; empty if they do not."""
+    meanings = {
+        "std": "their elements hardly differ between pictures: standard deviation",
+        "rank": "they vary in too few directions: effective rank",
+    }
+    for name, meaning in meanings.items():
+        limit = getattr(limits, name)
+        if name in health and not health[name] >= limit:
+            return (
+                f"stopped at step {step}: states have collapsed, {meaning} {health[name]:.3g} is below "
+                f"collapse.{name}={limit:g}; try objective.regulariser=sigreg, a larger "
+                "objective.weights.regulariser or objective.weights.inverse_dynamics, or lower learning rates"
+            )
+    return ""
+
+
+class _Run:
+    """One optimiser step after another."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        optimiser: torch.optim.Optimizer,
+        config: TrainConfig,
+        ranks: Ranks,
+        *,
+        device: torch.device,
+        bf16: bool,
+    ) -> None:
+        self.objective, self.optimiser, self.config = objective, optimiser, config
+        self.ranks, self.device, self.bf16 = ranks, device, bf16
+        self.trained = [p for group in optimiser.param_groups for p in group["params"]]
+        self.terms: nn.Module = objective
+        if ranks.world > 1:
+            self.terms = DistributedDataParallel(objective, find_unused_parameters=True, broadcast_buffers=False)
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        """One step; the terms of its loss, the loss itself and the norm of the gradient."""
+        config, objective = self.config, self.objective
+        _training_mode(objective)
+        seed_torch(config.seed, "dropout", step, self.ranks.rank)
+        indices = batch_indices(objective.samples(), config.batch, step, config.seed)
+        batch = objective.draw(indices, step).part(self.ranks.share(config.batch), self.device)
+        factor = rate_factor(step, config.steps, config.optimiser.warmup, config.optimiser.final)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["rate"] * factor
+        with self._precision():
+            terms: dict[str, Tensor] = self.terms(batch)
+        loss = objective.weights.total(terms)
+        loss.backward()
+        norm = clip_grad_norm_(self.trained, config.optimiser.clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        objective.after_step(step, config.steps)
+        return {name: value.detach() for name, value in terms.items()} | {"loss": loss.detach(), "gradient": norm}
+
+    def health(self) -> dict[str, float]:
+        """Measurements in evaluation mode and float32; nothing that training draws is touched."""
+        self.objective.eval()
+        return self.objective.health(self.config.health_samples)
+
+    def _precision(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
+
+
+def _training_mode(objective: Objective) -> None:
+    """Dropout is for what is trained; frozen parts are as they are used."""
+    objective.train()
+    for module in (objective.model.world_model.encoder, objective.model.world_model.predictor, objective.model.gpi):
+        if not any(parameter.requires_grad for parameter in module.parameters()):
+            module.eval()
+
+
+class _Since:
+    """Sums since the last report; on a GPU nothing waits for them until then."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._clear()
+
+    def _clear(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._steps = 0
+        self._began = time.perf_counter()
+
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        """One step."""
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, torch.zeros((), device=self._device)) + value
+        self._steps += 1
+
+    def problem(self, step: int) -> str:
+        """Why training cannot go on; empty if it can."""
+        wrong = [name for name, value in self._sums.items() if not torch.isfinite(value)]
+        if not wrong:
+            return ""
+        return (
+            f"stopped at step {step}: {wrong[0]} is not finite; lower optimiser.learning_rates, raise "
+            "optimiser.warmup, or give precision=float32"
+        )
+
+    def means(self) -> dict[str, float]:
+        """Means and ``seconds_per_step``; starts anew."""
+        means = {name: value.item() / self._steps for name, value in self._sums.items()}
+        means["seconds_per_step"] = (time.perf_counter() - self._began) / self._steps
+        self._clear()
+        return means

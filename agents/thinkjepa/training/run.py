@@ -1,0 +1,127 @@
+"""One training run, from the overrides on the command line to the checkpoint."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+import torch
+from rich.console import Console
+
+from agents.thinkjepa.checkpoints import save_pretrained
+from agents.thinkjepa.training import state
+from agents.thinkjepa.training.compose import read_config
+from agents.thinkjepa.training.config import CausalConfig, Target, TrainConfig, TrainingError
+from agents.thinkjepa.training.distributed import Ranks, ranks
+from agents.thinkjepa.training.loop import Ended, ExitCode, Report, train
+from agents.thinkjepa.training.progress import ProgressReport
+from agents.thinkjepa.training.recordings import open_data
+from agents.thinkjepa.training.setup import (
+    choose_device,
+    description,
+    digest,
+    make_model,
+    make_objective,
+    set_action_scale,
+)
+
+CHECKPOINT = "checkpoint"
+
+
+def run(target: Target, overrides: list[str]) -> int:
+    """``harness train TARGET key=value ...``; prints the checkpoint's folder and returns the exit status."""
+    try:
+        config = read_config(target, overrides)
+        device, bf16 = choose_device(config)
+        with ranks(device) as own, _interrupts() as interrupted:
+            ended = start(config, own, device, bf16=bf16, interrupted=interrupted)
+    except TrainingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return ExitCode.BAD_CONFIG
+    if own.main:
+        if ended.message:
+            print(ended.message, file=sys.stderr)
+        if (config.out / CHECKPOINT).is_dir():
+            print(config.out / CHECKPOINT)
+    return ended.code
+
+
+def start(
+    config: TrainConfig,
+    own: Ranks,
+    device: torch.device,
+    *,
+    bf16: bool = False,
+    interrupted: Callable[[], bool] = lambda: False,
+    console: Console | None = None,
+) -> Ended:
+    """Check everything, load the data, and train.
+
+    Raises:
+        TrainingError: Something does not fit together; nothing has been trained then.
+    """
+    if config.batch % own.world:
+        raise TrainingError(f"batch={config.batch} cannot be shared by {own.world} processes; give a multiple of it")
+    reads_state = isinstance(config.objective, CausalConfig) and config.objective.weights.state > 0
+    sources = open_data(config.data, config.objective.state if reads_state else ())  # type: ignore[union-attr]
+    model = make_model(config, sources)
+    recordings = sources.read(model.config.world_model.encoder.image_size, config.seed)
+    if config.init is None:
+        set_action_scale(model, recordings, config.data.action_block)
+    objective = make_objective(config, model, recordings)
+    if own.main:
+        state.claim(config.out, config, digest(recordings))
+    first = state.steps_done(config.out) if (config.out / state.STATE).is_file() else 0
+
+    def checkpoint(step: int, health: Mapping[str, float]) -> None:
+        objective.eval()
+        thresholds = objective.thresholds(config.health_samples)
+        card = description(config, recordings, step, health)
+        save_pretrained(model, config.out / CHECKPOINT, thresholds=thresholds, description=card)
+
+    with ExitStack() as stack:
+        report: Report = Silent()
+        if own.main:
+            speak = console or Console(stderr=True)
+            report = stack.enter_context(ProgressReport(config.out, first, config.steps, speak))
+        return train(
+            objective,
+            config,
+            ranks=own,
+            device=device,
+            bf16=bf16,
+            resume=first > 0,
+            report=report,
+            checkpoint=checkpoint,
+            interrupted=interrupted,
+        )
+
+
+class Silent:
+    """The report of the processes that do not speak."""
+
+    def losses(self, step: int, values: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def health(self, step: int, values: Mapping[str, float]) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM end training after the step that runs; a second one ends it at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: object) -> None:  # noqa: ARG001
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,145 @@
+"""From a configuration to a model, its objective, and the checkpoint that comes of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import numpy as np
+import torch
+
+from agents.thinkjepa.checkpoints import Checkpoint, CheckpointError, from_pretrained
+from agents.thinkjepa.model import ThinkJEPA
+from agents.thinkjepa.training.causal import Causal
+from agents.thinkjepa.training.compose import changed_model, model_config
+from agents.thinkjepa.training.config import (
+    CausalConfig,
+    GoalsConfig,
+    MaskedConfig,
+    TrainConfig,
+    TrainingError,
+)
+from agents.thinkjepa.training.draws import seed_torch
+from agents.thinkjepa.training.masked import Masked
+from agents.thinkjepa.training.objective import Objective
+from agents.thinkjepa.training.recordings import Opened, Recordings
+from agents.thinkjepa.training.subgoals import SubGoals
+
+
+def choose_device(config: TrainConfig) -> tuple[torch.device, bool]:
+    """Where to train, and whether in bfloat16.
+
+    Raises:
+        TrainingError: CUDA is asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        raise TrainingError(
+            "device=cuda: PyTorch finds no CUDA device; give device=cpu or install a CUDA build of torch"
+        )
+    if config.device == "cpu" or not available:
+        return torch.device("cpu"), config.precision == "bf16"
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device, config.precision == "bf16" or (config.precision == "auto" and torch.cuda.is_bf16_supported())
+
+
+def make_model(config: TrainConfig, sources: Opened) -> ThinkJEPA:
+    """A new model, or that of ``init`` with the changes of ``model``.
+
+    Raises:
+        TrainingError: The model does not fit the data, or its changes do not fit the weights of ``init``.
+    """
+    camera, action_dim = config.camera, config.data.action_block * sources.action_dim
+    if camera is not None and sources.benchmark not in camera.benchmarks:
+        raise TrainingError(
+            f"camera: it is that of {', '.join(camera.benchmarks)}, the data are of {sources.benchmark}; give "
+            "camera=none, or describe its camera in a file of configs/train/camera"
+        )
+    seed_torch(config.seed, "weights")
+    if config.init is None:
+        return ThinkJEPA(model_config(config, action_dim))
+    checkpoint = _checkpoint(config.init)
+    model = ThinkJEPA(changed_model(asdict(checkpoint.model.config), config.model))
+    trained = model.config.world_model.action_dim
+    if trained != action_dim:
+        raise TrainingError(
+            f"init={config.init} takes actions of {trained} components, the data have {action_dim} "
+            f"({config.data.action_block} x {sources.action_dim}); change data.action_block or the data"
+        )
+    try:
+        model.world_model.load_state_dict(checkpoint.model.world_model.state_dict())
+    except RuntimeError as error:
+        problem = str(error).splitlines()[1].strip()
+        raise TrainingError(f"model: the changes do not fit the weights of init={config.init}: {problem}") from error
+    if model.config.gpi == checkpoint.model.config.gpi:
+        model.gpi.load_state_dict(checkpoint.model.gpi.state_dict())
+    return model
+
+
+def _checkpoint(source: str) -> Checkpoint:
+    try:
+        return from_pretrained(source)
+    except CheckpointError as error:
+        raise TrainingError(f"init: {error}") from error
+
+
+def set_action_scale(model: ThinkJEPA, recordings: Recordings, block: int) -> None:
+    """Tell a new model the mean and spread of the actions of training episodes."""
+    rows = np.concatenate([np.arange(e.start, e.stop - 1) for e in recordings.episodes if not e.held_out])
+    actions = recordings.actions[rows]
+    spread = actions.std(axis=0)
+    world = model.world_model
+    world.action_mean.copy_(torch.from_numpy(np.tile(actions.mean(axis=0), block)))
+    world.action_std.copy_(torch.from_numpy(np.tile(np.where(spread > 1e-6, spread, 1), block)))
+
+
+def make_objective(config: TrainConfig, model: ThinkJEPA, recordings: Recordings) -> Objective:
+    """The stage that the configuration names.
+
+    Raises:
+        TrainingError: The data do not hold what it needs.
+    """
+    block, seed = config.data.action_block, config.seed
+    match config.objective:
+        case CausalConfig():
+            return Causal(config.objective, model, recordings, block=block, seed=seed)
+        case MaskedConfig():
+            return Masked(config.objective, model, recordings, block=block, seed=seed)
+        case GoalsConfig():
+            return SubGoals(config.objective, model, recordings, block=block, seed=seed, camera=config.camera)
+
+
+def digest(recordings: Recordings) -> str:
+    """Of what is trained on: SHA-256 of actions and pictures."""
+    hashed = hashlib.sha256(recordings.actions.tobytes())
+    hashed.update(recordings.frames.numpy().data)
+    return hashed.hexdigest()
+
+
+def description(config: TrainConfig, recordings: Recordings, step: int, health: Mapping[str, float]) -> str:
+    """Of the model card, in Markdown: data, settings, what ground truth was read, and the last measurements."""
+    held_out = sum(episode.held_out for episode in recordings.episodes)
+    truth = {
+        "objects' positions (state auxiliary)": isinstance(config.objective, CausalConfig)
+        and config.objective.weights.state > 0,
+        "which sub-goals hold": isinstance(config.objective, GoalsConfig),
+        "positions of what a sub-goal names (attention maps)": isinstance(config.objective, GoalsConfig)
+        and config.objective.relevance.named > 0,
+    }
+    read = ", ".join(name for name, used in truth.items() if used) or "none"
+    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in health.items())
+    return f"""\
+## Training
+
+Stage `{config.objective.kind}`, {step} of {config.steps} steps of {config.batch} samples, seed {config.seed}; \
+observation `{config.data.image}`, {config.data.action_block} environment action(s) per model action.
+Data: {len(recordings.frames)} frames of {recordings.benchmark} in {len(recordings.episodes)} episodes, {held_out} of \
+them held out. Ground truth that was read in training: {read}.
+
+| held-out number | value |
+|---|---|
+{rows}
+"""

@@ -1,0 +1,301 @@
+"""Stage 2: sub-goals in words to goal states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from agents.thinkjepa.config import WorldModelConfig
+from agents.thinkjepa.distances import DISTANCES, Distance
+from agents.thinkjepa.losses.contrastive import infonce
+from agents.thinkjepa.losses.readouts import TokenReadout
+from agents.thinkjepa.model import ThinkJEPA
+from agents.thinkjepa.training import health
+from agents.thinkjepa.training.camera import CameraConfig
+from agents.thinkjepa.training.config import GoalsConfig, TrainingError
+from agents.thinkjepa.training.distributed import gathered
+from agents.thinkjepa.training.draws import rng
+from agents.thinkjepa.training.objective import (
+    Batch,
+    Objective,
+    prediction_loss,
+    random_relevance,
+    require_samples,
+    spot_maps,
+)
+from agents.thinkjepa.training.recordings import Recordings
+from agents.thinkjepa.words import embed
+
+_MOST_NAMED = 3
+_HELD_OUT_ALTERNATIVES = 24
+_PROJECTED = 64
+
+
+def kept_components(world: WorldModelConfig, count: int) -> Tensor:
+    """Which components of the executed action an alternative is given, ``(count, A)`` booleans.
+
+    In turns: none; then, for each point of an action, that point and everything that belongs to no point.
+    """
+    points = world.predictor.action_points
+    kept = torch.zeros(count, world.action_dim, dtype=torch.bool)
+    for number, own in enumerate(points, start=1):
+        others = [index for point in points if point != own for index in (point.x, point.y)]
+        kept[number :: len(points) + 1] = True
+        kept[number :: len(points) + 1, others] = False
+    return kept
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Sub-goals that an action brought about: they did not hold in ``row`` and hold ``block`` rows later.
+
+    Attributes:
+        row: ``(n,)``.
+        text: ``(n,)``, index of the sub-goal's words.
+        kind: ``(n,)``, index of its kind.
+        named: ``(n, 3, 3)``: where the things that it is about are in ``row``, metres, NaN where unknown.
+        first: ``(m + 1,)``: those of transition i are ``first[i]`` to ``first[i + 1]``.
+    """
+
+    row: npt.NDArray[np.int64]
+    text: npt.NDArray[np.int64]
+    kind: npt.NDArray[np.int64]
+    named: npt.NDArray[np.float32]
+    first: npt.NDArray[np.int64]
+
+
+class SubGoals(Objective):
+    """Goals are near the states that reach their words, encoded and predicted, and nearer than what else could be done.
+
+    A sample is a transition and one of the sub-goals that it brought about, drawn evenly over their kinds. Terms:
+
+    ``gpi``
+        InfoNCE of goals and states, with encoded and with predicted states; sub-goals of the same words are positives.
+    ``regression``
+        Goal tokens against the tokens of the same states. A pooled similarity leaves tokens free, and planning
+        compares tokens.
+    ``ranking``
+        Cross-entropy of the action that was executed against doing nothing and against other actions, by the distance
+        that planning uses. Goals know the scene, so states of other scenes are no hard negatives; these are. The
+        others are actions of other samples, as they are and with one of the points of the executed action in turn: the
+        right thing to the wrong place, the wrong thing to the right place. Where the words leave open which of two
+        outcomes is meant, the best that this loss can learn is that both are as good.
+
+    Raises:
+        TrainingError: The data hold no sub-goals, or attention maps need what the data do not have.
+    """
+
+    def __init__(
+        self,
+        config: GoalsConfig,
+        model: ThinkJEPA,
+        recordings: Recordings,
+        *,
+        block: int,
+        seed: int,
+        camera: CameraConfig | None,
+    ) -> None:
+        super().__init__(model, recordings, block, seed)
+        self.config = config
+        self.weights = config.weights
+        self.camera = camera
+        self.loss = prediction_loss(config.loss)
+        if model.config.gpi.text != "hashed_words":
+            raise TrainingError(f"model.gpi.text={model.config.gpi.text}: only hashed_words can be trained on")
+        if config.relevance.named and (camera is None or recordings.positions() is None):
+            raise TrainingError(
+                "objective.relevance.named needs a camera and the observations object_states and scene; give "
+                "objective.relevance.named=0"
+            )
+        kept = kept_components(model.config.world_model, max(config.alternatives, _HELD_OUT_ALTERNATIVES))
+        self.register_buffer("kept", kept, persistent=False)
+        self.texts = sorted({text for e in recordings.episodes for _, text, _ in e.subgoals})
+        self.kinds = sorted({kind for e in recordings.episodes for kind, _, _ in e.subgoals})
+        self._reached = {out: self._find(held_out=out) for out in (False, True)}
+        for out, split in ((False, "training"), (True, "held-out")):
+            require_samples(
+                self.samples(held_out=out),
+                f"sub-goal that is reached in a {split} episode",
+                "collect with benchmark=subgoals, and record subgoals and holds",
+            )
+        self.register_buffer("embeddings", embed(self.texts, model.config.gpi.language_dim), persistent=False)
+        world = model.world_model.config
+        self.project = (
+            TokenReadout(token_width=world.encoder.width, tokens=world.tokens, outputs=_PROJECTED)
+            if config.contrast == "changes"
+            else None
+        )
+        if self.project is not None:
+            # An untrained goal changes nothing; the direction of a zero projection would have an endless gradient.
+            nn.init.normal_(self.project.read[-1].bias, std=0.1)  # type: ignore[arg-type]
+
+    def _find(self, *, held_out: bool) -> Reached:
+        positions = self.recordings.positions()
+        columns = {name: slot for slot, name in enumerate(self.recordings.names)}
+        texts = {text: number for number, text in enumerate(self.texts)}
+        kinds = {kind: number for number, kind in enumerate(self.kinds)}
+        found: list[tuple[int, int, int]] = []
+        named: list[npt.NDArray[np.float32]] = []
+        first = [0]
+        for episode in self.recordings.episodes:
+            if episode.held_out != held_out or episode.holds is None:
+                continue
+            newly = ~episode.holds[: -self.block] & episode.holds[self.block :]
+            for step in np.flatnonzero(newly.any(axis=1)):
+                row = episode.start + int(step)
+                for number in np.flatnonzero(newly[step]):
+                    kind, text, things = episode.subgoals[int(number)]
+                    found.append((row, texts[text], kinds[kind]))
+                    where = np.full((_MOST_NAMED, 3), np.nan, np.float32)
+                    for slot, thing in enumerate(things[:_MOST_NAMED]):
+                        if thing in episode.places:
+                            where[slot] = episode.places[thing]
+                        elif positions is not None and thing in columns:
+                            where[slot] = positions[row, columns[thing]]
+                    named.append(where)
+                first.append(len(found))
+        table = np.array(found, np.int64).reshape(-1, 3)
+        places = np.array(named, np.float32).reshape(-1, _MOST_NAMED, 3)
+        return Reached(table[:, 0], table[:, 1], table[:, 2], places, np.array(first, np.int64))
+
+    def samples(self, *, held_out: bool = False) -> int:
+        """Transitions that brought about a sub-goal."""
+        return len(self._reached[held_out].first) - 1
+
+    def draw(self, indices: npt.NDArray[np.int64], step: int, *, held_out: bool = False) -> Batch:
+        """Rows, actions, words and attention maps."""
+        reached = self._reached[held_out]
+        generator = rng(self.seed, "sub-goals", step, int(held_out))
+        chosen = np.array([self._choose(reached, int(index), generator) for index in indices])
+        rows = reached.row[chosen]
+        return Batch(
+            {
+                "rows": torch.from_numpy(np.stack([rows, rows + self.block], axis=1)),
+                "actions": torch.from_numpy(self.recordings.blocks(rows[:, None], self.block)),
+                "text": torch.from_numpy(reached.text[chosen]),
+                "kind": torch.from_numpy(reached.kind[chosen]),
+                "relevance": self._relevance(reached.named[chosen], generator),
+            }
+        )
+
+    @staticmethod
+    def _choose(reached: Reached, transition: int, generator: np.random.Generator) -> int:
+        """One of a transition's sub-goals, of an evenly drawn kind."""
+        options = np.arange(reached.first[transition], reached.first[transition + 1])
+        kinds = np.unique(reached.kind[options])
+        of_kind = options[reached.kind[options] == kinds[generator.integers(len(kinds))]]
+        return int(of_kind[generator.integers(len(of_kind))])
+
+    def _relevance(self, named: npt.NDArray[np.float32], generator: np.random.Generator) -> Tensor:
+        shares, grid = self.config.relevance, self.model.world_model.config.grid
+        which = generator.random(len(named))
+        maps = random_relevance(len(named), 1.0, grid, generator)
+        maps[torch.from_numpy(which >= shares.named + shares.random)] = 1.0
+        if shares.named and self.camera is not None:
+            chosen = which < shares.named
+            maps[torch.from_numpy(chosen)] = spot_maps(self.camera.project(named[chosen]) * grid, grid)
+        return maps
+
+    # --------------------------------------------------------------------------------------------- loss
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms of the loss."""
+        weights, samples = self.config.weights, batch.samples
+        before, after = self.model.world_model.encode(self.look(samples["rows"])).unbind(1)
+        goal = self.goals(before, samples["text"], samples["relevance"])
+        with torch.no_grad():  # goals go to where states are, not the other way round
+            predicted = self._outcomes(before, samples["actions"], self.config.alternatives)
+            after = after.detach()
+        reached = predicted[:, 0]
+        terms = {}
+        if weights.gpi:
+            labels = gathered(samples["text"].float())
+            sides = [gathered(self._pooled(tokens, before)) for tokens in (goal, after, reached)]
+            with torch.autocast(goal.device.type, enabled=False):
+                temperature = self.config.temperature
+                each = [infonce(sides[0], states, labels, temperature) for states in sides[1:]]
+            terms["gpi"] = torch.stack(each).mean()
+        if weights.regression:
+            terms["regression"] = (self.loss(goal, after) + self.loss(goal, reached)) / 2
+        if weights.ranking:
+            candidates = torch.cat((predicted, before.unsqueeze(1)), dim=1)
+            distance = DISTANCES[self.config.ranking.distance](candidates, goal.unsqueeze(1))
+            executed = torch.zeros(len(goal), dtype=torch.long, device=goal.device)
+            scale = self.config.ranking.temperature * gathered(distance).mean().detach()
+            terms["ranking"] = functional.cross_entropy(-distance / scale.clamp_min(1e-9), executed)
+        return terms
+
+    def _outcomes(self, state: Tensor, actions: Tensor, alternatives: int) -> Tensor:
+        """Predicted states under the executed action and under others: ``(B, 1 + others, N, D)``."""
+        others = min(alternatives, len(state) - 1)
+        return health.predictions_under(self.model.world_model, state, actions, others, self._kept)
+
+    @property
+    def _kept(self) -> Tensor:
+        return self.kept  # type: ignore[return-value]
+
+    def goals(self, state: Tensor, text: Tensor, relevance: Tensor) -> Tensor:
+        """Goals ``(B, N, D)`` of the sub-goals ``text`` (indices of words) in states ``(B, N, D)``."""
+        embeddings: Tensor = self.embeddings  # type: ignore[assignment]
+        return self.model.gpi(embeddings[text], relevance, state).float()  # type: ignore[no-any-return]
+
+    def _pooled(self, tokens: Tensor, before: Tensor) -> Tensor:
+        """What InfoNCE compares of ``(B, N, D)``: see `config.GoalsConfig`."""
+        if self.project is None:
+            return tokens.mean(1).float()
+        return self.project(tokens - before).float()  # type: ignore[no-any-return]
+
+    # ------------------------------------------------------------------------------------- measurements
+
+    @torch.no_grad()
+    def health(self, count: int) -> dict[str, float]:
+        """Losses and how well goals rank actions, on held-out transitions.
+
+        ``auc`` is the chance that the executed action is predicted to come nearer to the goal than another sample's
+        action, also for each kind of sub-goal; ``auc_near``, than one that shares a point with it; ``ranked_first``,
+        that none of 24 others comes nearer; ``skill``, ``1 - mse(goal, next) / mse(state, next)``; ``text_matters``,
+        the mean change of a goal when the words are another sample's, over its mean change of the state.
+        """
+        batch = self._held_out(count)
+        samples, world = batch.samples, self.model.world_model
+        before, after = world.encode(self.look(samples["rows"])).unbind(1)
+        goal = self.goals(before, samples["text"], samples["relevance"])
+        candidates = self._outcomes(before, samples["actions"], _HELD_OUT_ALTERNATIVES)
+        distance = DISTANCES[self.config.ranking.distance](candidates, goal.unsqueeze(1))
+        better = (distance[:, :1] < distance[:, 1:]).float()
+        shares_a_point = self._kept[: better.shape[1]].any(1)
+        better_than_any = better[:, ~shares_a_point].mean(1)
+        other_words = self.goals(before, samples["text"].roll(1, 0), samples["relevance"])
+        changed = (goal - before).norm(dim=(1, 2)).mean().clamp_min(1e-9)
+        numbers = {f"held_out/{name}": value.item() for name, value in self.forward(batch).items()}
+        numbers |= health.spread(after)
+        numbers |= {
+            "auc": better_than_any.mean().item(),
+            "ranked_first": (distance.argmin(1) == 0).float().mean().item(),
+            "skill": health.skill(goal, after, before),
+            "text_matters": ((other_words - goal).norm(dim=(1, 2)).mean() / changed).item(),
+        }
+        for number, kind in enumerate(self.kinds):
+            own = samples["kind"] == number
+            if own.any():
+                numbers[f"auc/{kind}"] = better_than_any[own].mean().item()
+        if shares_a_point.any():
+            numbers["auc_near"] = better[:, shares_a_point].mean().item()
+        return numbers
+
+    @torch.no_grad()
+    def thresholds(self, count: int) -> dict[Distance, float]:
+        """From distances of goals to states that reached them, and to the states before."""
+        samples = self._held_out(count).samples
+        before, after = self.model.world_model.encode(self.look(samples["rows"])).unbind(1)
+        goal = self.goals(before, samples["text"], torch.ones_like(samples["relevance"]))
+        return health.calibrated(lambda name: (DISTANCES[name](after, goal), DISTANCES[name](before, goal)))
+
+    def _held_out(self, count: int) -> Batch:
+        chosen = rng(self.seed, "health").permutation(self.samples(held_out=True))[:count]
+        return self.draw(chosen, 0, held_out=True).part(slice(None), self.model.world_model.action_mean.device)

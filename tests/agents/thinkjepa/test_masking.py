@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.thinkjepa.masking import LONG_TUBES, SEED_BLOCKS, SHORT_TUBES, BlockSampler, sample_masks
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.sampled_from([SEED_BLOCKS, SHORT_TUBES, LONG_TUBES]),
+    st.integers(1, 4),
+    st.integers(4, 16),
+    st.integers(5, 14),
+    st.integers(0, 2**31),
+)
+def test_context_and_targets_are_disjoint_sorted_positions_of_the_clip(blocks, batch, frames, side, seed):
+    masks = sample_masks(blocks, batch=batch, frames=frames, side=side, rng=np.random.default_rng(seed))
+    for context, target in zip(masks.context, masks.target, strict=True):
+        assert len(context)
+        assert len(target)
+        together = torch.cat((context, target))
+        assert together.unique().numel() == together.numel()
+        assert together.min() >= 0
+        assert together.max() < frames * side**2
+        assert (context.diff() > 0).all()
+        assert (target.diff() > 0).all()
+
+
+def test_one_clip_is_fully_divided():
+    masks = sample_masks(SEED_BLOCKS, batch=1, frames=16, side=14, rng=np.random.default_rng(0))
+    assert masks.context.shape[1] + masks.target.shape[1] == 16 * 14**2
+
+
+@pytest.mark.parametrize("blocks", [SHORT_TUBES, LONG_TUBES])
+def test_tubes_have_the_same_patches_in_every_frame(blocks):
+    masks = sample_masks(blocks, batch=3, frames=4, side=8, rng=np.random.default_rng(1))
+    by_frame = masks.context.reshape(3, 4, -1)
+    assert (by_frame // 64 == torch.arange(4).view(1, 4, 1)).all()
+    assert (by_frame % 64 == by_frame[:, :1] % 64).all()
+
+
+@pytest.mark.parametrize(
+    ("blocks", "mean", "low", "high"),
+    [(SEED_BLOCKS, 0.44, 0.30, 0.59), (SHORT_TUBES, 0.63, 0.51, 0.76), (LONG_TUBES, 0.84, 0.73, 0.94)],
+)
+def test_mask_ratios_are_those_of_the_documentation(blocks, mean, low, high):
+    rng = np.random.default_rng(0)
+    ratios = [blocks[0].draw(16, 14, rng).mean() for _ in range(600)]
+    assert np.mean(ratios) == pytest.approx(mean, abs=0.015)
+    assert np.percentile(ratios, [5, 95]) == pytest.approx([low, high], abs=0.03)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**31))
+def test_a_block_has_the_extent_that_was_asked_for(seed):
+    covered = BlockSampler(count=1, scale=(0.15, 0.7), frames=(4, 8)).draw(16, 14, np.random.default_rng(seed))
+    times, rows, columns = (np.unique(axis) for axis in np.nonzero(covered))
+    assert covered.sum() == len(times) * len(rows) * len(columns)  # one solid box
+    assert 4 <= len(times) <= 8
+    half = 0.5  # rounding of a side
+    assert (len(rows) - half) * (len(columns) - half) <= 0.7 * 196
+    assert (len(rows) + half) * (len(columns) + half) >= 0.15 * 196
+    assert (len(rows) - half) / (len(columns) + half) <= 1.5
+    assert len(rows) == 14 or (len(rows) + half) / (len(columns) - half) >= 0.75
+
+
+def test_blocks_that_leave_no_context_are_refused():
+    everything = (BlockSampler(count=1, scale=(1.0, 1.0), aspect=(1.0, 1.0)),)
+    with pytest.raises(ValueError, match="mask fewer or smaller blocks"):
+        sample_masks(everything, batch=1, frames=2, side=4, rng=np.random.default_rng(0))

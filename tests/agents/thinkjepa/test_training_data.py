@@ -1,0 +1,194 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.thinkjepa.predictor import ActionMap
+from agents.thinkjepa.training.camera import CameraConfig
+from agents.thinkjepa.training.compose import read_config
+from agents.thinkjepa.training.config import DataConfig, TrainingError
+from agents.thinkjepa.training.draws import batch_indices
+from agents.thinkjepa.training.objective import random_relevance, spot_maps
+from agents.thinkjepa.training.recordings import open_data
+from envs.bullet import perspective
+from envs.tabletop.actions import from_unit
+from envs.tabletop.cameras import STATIC_EYE, Views, camera
+from tests.agents.thinkjepa.squares import ACTIONS, COLOURS, SUBGOALS, write_dataset
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("squares") / "dataset", episodes=12)
+
+
+def data_config(*folders, **changes):
+    return DataConfig(
+        **({"sources": folders, "image": "rgb_static", "action_block": 1, "held_out": 0.25, "limit": None} | changes)
+    )
+
+
+def read(folder, size=16, **changes):
+    return open_data(data_config(folder, **changes), ("object_states",)).read(size, seed=3)
+
+
+# ------------------------------------------------------------------------------------------------- draws
+
+
+@given(count=st.integers(1, 30), batch=st.integers(1, 12))
+def test_every_epoch_has_every_sample_once(count, batch):
+    steps = -(-3 * count // batch)
+    order = np.concatenate([batch_indices(count, batch, step, seed=1) for step in range(steps)])
+    for epoch in range(3):
+        assert sorted(order[epoch * count : (epoch + 1) * count]) == list(range(count))
+
+
+def test_batches_depend_on_seed_and_step_alone():
+    assert np.array_equal(batch_indices(100, 8, 5, 0), batch_indices(100, 8, 5, 0))
+    assert not np.array_equal(batch_indices(100, 8, 5, 0), batch_indices(100, 8, 5, 1))
+
+
+# -------------------------------------------------------------------------------------------- recordings
+
+
+def test_recordings_hold_what_the_dataset_says(squares):
+    recordings = read(squares)
+    assert recordings.frames.shape == (48, 16, 16, 3)
+    assert recordings.frames.dtype == torch.uint8
+    assert recordings.actions.shape == (48, ACTIONS)
+    assert recordings.names == tuple(sorted(COLOURS))
+    assert sum(episode.held_out for episode in recordings.episodes) == 3
+    episode = recordings.episodes[4]
+    assert [text for _, text, _ in episode.subgoals] == [text for _, text, _ in SUBGOALS]
+    assert episode.subgoals[0][2] == ("red",)
+    red = recordings.positions()[episode.start : episode.stop, recordings.names.index("red")]
+    assert np.array_equal(episode.holds[:, 0], red[:, 0] < -0.4)
+
+
+def test_windows_stay_within_episodes(squares):
+    recordings = read(squares)
+    starts = {out: recordings.windows(3, block=1, held_out=out) for out in (False, True)}
+    assert len(starts[False]) == 9 * 2
+    assert len(starts[True]) == 3 * 2
+    inside = {start for e in recordings.episodes for start in range(e.start, e.stop - 2)}
+    assert {*starts[False], *starts[True]} == inside
+    assert set(starts[False]).isdisjoint(starts[True])
+
+
+def test_a_model_action_is_a_block_of_actions(squares):
+    recordings = read(squares)
+    blocks = recordings.blocks(np.array([[4, 6]]), 2)
+    assert np.array_equal(blocks[0, 0], recordings.actions[4:6].ravel())
+    assert len(recordings.windows(2, block=3, held_out=False)) == 9
+
+
+def test_pictures_are_brought_to_the_models_size(squares):
+    large, small = read(squares).frames, read(squares, size=8).frames
+    blocks = large.float().reshape(-1, 8, 2, 8, 2, 3).mean((2, 4))
+    assert (small.float() - blocks).abs().max() <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image": "rgb_gripper"}, "data.image=rgb_gripper: .* has rgb_static"),
+        ({"sources": ("/nowhere",)}, "holds no complete dataset; make one with"),
+    ],
+)
+def test_unfit_data_are_refused(squares, changes, message):
+    with pytest.raises(TrainingError, match=message):
+        open_data(data_config(squares, **changes))
+
+
+def test_data_of_two_kinds_are_refused(squares, tmp_path):
+    other = write_dataset(tmp_path / "other", episodes=2, benchmark="circles")
+    with pytest.raises(TrainingError, match="train on one kind of data"):
+        open_data(data_config(squares, other))
+
+
+def test_labels_that_were_not_recorded_are_refused(squares):
+    with pytest.raises(TrainingError, match="no observation 'scene_obs'"):
+        open_data(data_config(squares), ("scene_obs",))
+
+
+# ------------------------------------------------------------------------------------------------ camera
+
+
+def test_the_tabletops_camera_is_where_the_configuration_says():
+    """Points on the plane, through the simulator's own matrices, fall where the homographies put the action."""
+    config = read_config("world_model", ["out=x", "data.sources=[y]"]).camera
+    assert config.eye == STATIC_EYE
+    action = torch.tensor([[[-1.0, 0.3, -0.8, -0.5, 0.9, 0.2]]])
+    points = ActionMap(config.action_points(), 8).locate(action)[0, 0]
+    views = Views()
+    picture = camera("rgb_static", views, 64, np.zeros(3), np.eye(3))
+    assert picture.projection == perspective(views.static_fov, picture.near, picture.far)
+    to_clip = np.array(picture.projection).reshape(4, 4).T @ np.array(picture.view).reshape(4, 4).T
+    for unit, point in zip(action[0, 0, 1:5].reshape(2, 2), points, strict=True):
+        x, y, _, w = to_clip @ np.array([*from_unit(unit.numpy()), config.plane, 1.0])
+        assert point.tolist() == pytest.approx([(x / w + 1) / 2, (1 - y / w) / 2], abs=1e-5)
+
+
+def test_projection_agrees_with_homographies():
+    config = read_config("world_model", ["out=x", "data.sources=[y]"]).camera
+    assert isinstance(config, CameraConfig)
+    u, v = config.project([*from_unit([0.3, -0.8]), config.plane])
+    point = ActionMap(config.action_points(), 8).locate(torch.tensor([[[0, 0.3, -0.8, 0, 0, 0]]]))[0, 0, 0]
+    assert point.tolist() == pytest.approx([u, v], abs=1e-5)
+
+
+# --------------------------------------------------------------------------------------- attention maps
+
+
+def test_spots_are_where_they_are_asked_for():
+    maps = spot_maps(np.array([[[2.5, 0.5], [np.nan, np.nan]], [[np.nan] * 2] * 2]), grid=4)
+    assert maps[0].argmax() == 2  # column 2 of row 0
+    assert torch.allclose(maps.mean(1), torch.ones(2))
+    assert torch.allclose(maps[1], torch.ones(16))
+
+
+def test_the_asked_for_share_of_maps_is_random():
+    maps = random_relevance(400, 0.5, 4, np.random.default_rng(0))
+    uniform = (maps == 1).all(1).float().mean().item()
+    assert 0.45 <= uniform < 0.65  # one in sixteen random maps shows no spot
+
+
+# ----------------------------------------------------------------------------------------- configuration
+
+
+@pytest.mark.parametrize(
+    ("target", "overrides", "message"),
+    [
+        ("world_model", ["data.sources=[x]"], "out has no value; give one, for example out="),
+        ("world_model", ["out=x"], "data.sources has no value"),
+        ("world_model", ["out=x", "data.sources=[x]", "stps=3"], "unknown key stps; did you mean 'steps'"),
+        (
+            "world_model",
+            ["out=x", "data.sources=[x]", "objective.rolout=3"],
+            "unknown key objective.rolout; did you mean '.*rollout'",
+        ),
+        ("world_model", ["out=x", "data.sources=[x]", "objective=casual"], "choose one of causal"),
+        (
+            "world_model",
+            ["out=x", "data.sources=[x]", "objective=goals"],
+            "objective.kind=goals is not for world_model",
+        ),
+        ("world_model", ["out=x", "data.sources=[x]", "optimiser.clip=-1"], "optimiser.clip=-1: .* greater than 0"),
+        ("world_model", ["out=x", "data.sources=[x]", "objective.rollout=1"], "weights.rollout has nothing to weigh"),
+        ("gpi", ["out=x", "data.sources=[x]"], "init has no value; give the checkpoint of a world model"),
+    ],
+)
+def test_a_bad_configuration_is_refused_with_key_and_remedy(target, overrides, message):
+    with pytest.raises(TrainingError, match=message):
+        read_config(target, overrides)
+
+
+def test_no_camera_is_a_choice():
+    assert read_config("world_model", ["out=x", "data.sources=[y]", "camera=none"]).camera is None
+
+
+def test_configurations_are_plain_data():
+    config = read_config("world_model", ["out=x", "data.sources=[y]"])
+    assert json.loads(json.dumps(config.to_json())) == config.to_json()
