@@ -21,9 +21,10 @@ from envs.tabletop.world import CONTROL_HZ, WORLD_VERSION
 from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, MeanCell, RateCell, Table, derive_seed
 from thinkbench.env import ThinkBenchEnv
 from thinkbench.generator import Wording, generate
+from thinkbench.names import NAME
 from thinkbench.shift_draws import draws_path, key, load_draws, rehearsed
 from thinkbench.shifts import LEVELS, RECERTIFIED, SHIFT_VERSION, Shift, shifted
-from thinkbench.specs import NAME, EpisodeRecord
+from thinkbench.specs import EpisodeRecord
 from thinkbench.suite import GENERATED, Suite, draw_suite, load_suite, suite_path
 from thinkbench.templates import Template, load_templates
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from thinkbench.binding import RejectedError
 from thinkbench.env import ThinkBenchEnv
 from thinkbench.execution import execute
+from thinkbench.names import SUFFIX
 from thinkbench.shifts import SHIFT_VERSION, Shift, shifted
 from thinkbench.specs import EpisodeRecord
-from thinkbench.suite import SUFFIX, Suite
+from thinkbench.suite import Suite
 
 Draws = Mapping[str, Mapping[str, int]]
 """Draws that are not 0 by ``shift/level`` and episode id."""

@@ -9,8 +9,7 @@ from typing import Any
 
 from harness.interfaces import EpisodeSpec, Stage, derive_seed
 from thinkbench.generator import Episode, Wording
-
-NAME = "thinkbench"
+from thinkbench.names import NAME
 
 
 @dataclass(frozen=True)

@@ -18,20 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from thinkbench.generator import generate
+from thinkbench.names import FROZEN, SUFFIX
 from thinkbench.specs import EpisodeRecord
 from thinkbench.templates import Template
 
 GENERATED = "generated"
 """The protocol's name for episodes that are drawn on the spot, without certificates of the planner."""
 
-FROZEN = "thinkbench-v1"
 FROZEN_SEED = 0
 """What `FROZEN` was drawn from; other suites must be drawn from other seeds."""
 
 FROZEN_PER_TEMPLATE = 5
 
 FORMAT = 1
-SUFFIX = ".jsonl.gz"
 
 
 @dataclass(frozen=True)

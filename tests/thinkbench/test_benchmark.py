@@ -12,7 +12,8 @@ import yaml
 import configs
 from harness.interfaces import EnvRequest, EpisodeSpec, MeanCell, RateCell
 from thinkbench.benchmark import ThinkBench, ThinkBenchProtocol
-from thinkbench.suite import FROZEN, load_suite, write_suite
+from thinkbench.names import FROZEN
+from thinkbench.suite import load_suite, write_suite
 
 
 def standard() -> ThinkBenchProtocol:

@@ -12,8 +12,9 @@ from harness.interfaces import SeedPath, TaskView
 from thinkbench.certificates import NotCertifiableError, certified_episode, certify, differences, surroundings
 from thinkbench.env import ThinkBenchEnv
 from thinkbench.execution import execute
+from thinkbench.names import FROZEN
 from thinkbench.specs import EpisodeRecord
-from thinkbench.suite import FROZEN, Certificate, Suite, load_suite
+from thinkbench.suite import Certificate, Suite, load_suite
 from thinkbench.templates import load_templates
 
 SAMPLE = 2

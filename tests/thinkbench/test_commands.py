@@ -9,7 +9,8 @@ from PIL import Image
 
 from harness.cli import main
 from thinkbench import suite as suites
-from thinkbench.suite import FROZEN, Suite, entry_of, load_suite, write_suite
+from thinkbench.names import FROZEN
+from thinkbench.suite import Suite, entry_of, load_suite, write_suite
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +60,8 @@ def test_freeze_is_one_command(small: Suite, tmp_path: Path, monkeypatch: pytest
         record = records[f"{job[0]}-{job[1]:03d}"]
         return entry_of(record, frozen.certificates[record.episode_id])
 
-    monkeypatch.setattr("thinkbench.commands._certified", ready)
-    monkeypatch.setattr("thinkbench.commands.shipped_path", lambda name: tmp_path / f"{name}.jsonl.gz")
+    monkeypatch.setattr("thinkbench.verbs._certified", ready)
+    monkeypatch.setattr("thinkbench.verbs.shipped_path", lambda name: tmp_path / f"{name}.jsonl.gz")
     assert main(["generate", "thinkbench", "--freeze"]) == 0
     assert {seed for _, _, seed in asked} == {suites.FROZEN_SEED}
     made = load_suite(str(tmp_path / f"{FROZEN}.jsonl.gz"))

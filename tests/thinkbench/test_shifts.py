@@ -24,11 +24,12 @@ from thinkbench.generator import generate
 from thinkbench.geometry import footprint, separation
 from thinkbench.ideal import ideal_state
 from thinkbench.literals import Literal
+from thinkbench.names import FROZEN
 from thinkbench.shift_draws import certified_draw, draws_path, load_draws, rehearsed, write_draws
 from thinkbench.shift_words import IRRELEVANT, UNSEEN, reworded
 from thinkbench.shifts import LEVELS, RECERTIFIED, shifted
 from thinkbench.specs import EpisodeRecord
-from thinkbench.suite import FROZEN, load_suite, write_suite
+from thinkbench.suite import load_suite, write_suite
 from thinkbench.symbolic import shortest_plan
 from thinkbench.templates import load_templates
 
@@ -249,7 +250,7 @@ def test_draws_of_other_episodes_are_refused(small):
 
 def test_the_verb_finds_draws_and_checks_them(small, capsys, monkeypatch):
     suite, path = small
-    monkeypatch.setattr("thinkbench.commands.LEVELS", (1,))
+    monkeypatch.setattr("thinkbench.verbs.LEVELS", (1,))
     assert main(["shift", str(path)]) == 0
     assert f"{len(RECERTIFIED)} draws for {suite.label}" in capsys.readouterr().out
     found = load_draws(suite, draws_path(path))

@@ -18,6 +18,7 @@ from gymnasium.utils.env_checker import check_env
 import configs
 from envs.tabletop.env import TabletopEnv
 from harness.interfaces import EnvRequest, EpisodeSpec, RateCell, derive_seed
+from thinkbench.names import FROZEN
 from thinkbench.specs import EpisodeRecord
 from thinkbench.subgoals.benchmark import SubgoalProtocol, Subgoals
 from thinkbench.subgoals.draw import NAME, PLAY_STEPS, draw_episode, play_spec, rng_of
@@ -25,7 +26,7 @@ from thinkbench.subgoals.env import TRUTH_KEYS, SubgoalEnv
 from thinkbench.subgoals.goals import KINDS
 from thinkbench.subgoals.scenes import draw_scene
 from thinkbench.subgoals.suite import FROZEN_PER_KIND, FROZEN_SEED, load_frozen
-from thinkbench.suite import FROZEN, load_suite
+from thinkbench.suite import load_suite
 
 
 def standard() -> SubgoalProtocol:
