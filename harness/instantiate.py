@@ -13,6 +13,8 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from pydantic import ValidationError
+
 from harness.interfaces import Agent, Benchmark
 
 
@@ -77,7 +79,8 @@ def checked_arguments(
     missing = [n for n, p in known.items() if p.default is p.empty and n not in values]
     if missing:
         raise ConfigError(f"{key}.{missing[0]} has no value; give one, for example {key}.{missing[0]}=...")
-    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    annotated = target.__init__ if inspect.isclass(target) and not dataclasses.is_dataclass(target) else target
+    hints = typing.get_type_hints(annotated)
     return {name: convert(value, hints.get(name, Any), f"{key}.{name}") for name, value in values.items()}
 
 
@@ -158,6 +161,10 @@ def call(target: Callable[..., Any], values: Mapping[str, Any], key: str, **give
     checked = checked_arguments(target, values, key, given)
     try:
         return target(**checked, **given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = ".".join([key, *map(str, problem["loc"])])
+        raise ConfigError(f"{name}: {problem['msg'].removeprefix('Value error, ')}") from error
     except ValueError as error:
         raise ConfigError(f"{key}: {error}") from error
 

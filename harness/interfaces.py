@@ -168,6 +168,18 @@ class Agent(ABC):
     observation_keys: ClassVar[tuple[str, ...] | None] = None
     plays: ClassVar[bool] = False
 
+    @classmethod
+    def checkpoint_path(cls, name: str) -> Path:
+        """The file or folder that a parameter ``checkpoint`` or ``*_checkpoint`` names; its content is hashed.
+
+        Raises:
+            ValueError: There is none.
+        """
+        path = Path(name)
+        if not path.exists():
+            raise ValueError("no such file or folder")
+        return path
+
     @abstractmethod
     def reset(self, lane: int, view: TaskView, observation: Observation) -> None:
         """A new stage starts on ``lane``: forget plans and buffers of what ran there before.
@@ -348,6 +360,38 @@ class Benchmark(ABC):
                 ``stage_tasks`` and ``stage_success`` (lists), the result's ``metrics``, and every scalar of the
                 spec's ``meta`` as a column of its own.
         """
+
+
+# -------------------------------------------------------------------------------------- told from the truth
+
+
+@dataclass(frozen=True)
+class StatedSubGoal:
+    """A sub-goal as one states it who knows the truth.
+
+    Attributes:
+        text: In words.
+        points: Where the static camera sees the things that it is about: ``(u, v)`` from 0 to 1 across the picture, u
+            to the right and v down.
+    """
+
+    text: str
+    points: tuple[tuple[float, float], ...]
+
+
+@runtime_checkable
+class SubGoalTruth(Protocol):
+    """Ground truth that knows what is to be done next; a world's ``TaskEnv.privileged()`` may be one.
+
+    It stands in for a perfect reasoner (``stated_subgoals``) and a perfect goal (``goal_image``), so that the other
+    parts of an agent can be measured by themselves. Agents that use it are privileged.
+    """
+
+    def stated_subgoals(self) -> Sequence[StatedSubGoal]:
+        """The sub-goals that are left, in the order in which they are to be reached."""
+
+    def goal_image(self) -> npt.NDArray[np.uint8]:
+        """What the static camera sees where the goal is reached, ``uint8 (H, W, 3)``, as large as observations are."""
 
 
 # ------------------------------------------------------------------------------------- assets and checks

@@ -108,7 +108,7 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
         protocol=protocol,
         fingerprint=dict(benchmark.fingerprint()),
         agent={"name": config.agent["name"], "_target_": config.agent["_target_"], **_without_paths(arguments)},
-        checkpoints=_checkpoints(arguments),
+        checkpoints=_checkpoints(agent_class, arguments),
         seed=config.seed,
         repeats=config.repeats,
     )
@@ -177,15 +177,15 @@ def _without_paths(arguments: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in arguments.items() if not _is_checkpoint(key)}
 
 
-def _checkpoints(agent: dict[str, Any]) -> dict[str, str]:
+def _checkpoints(agent_class: type[Agent], arguments: dict[str, Any]) -> dict[str, str]:
     """Hashes of the files that the agent's parameters ``checkpoint`` and ``*_checkpoint`` name."""
     hashes = {}
-    for key, value in agent.items():
+    for key, value in arguments.items():
         if _is_checkpoint(key) and value is not None:
-            path = Path(str(value))
-            if not path.exists():
-                raise ConfigError(f"agent.{key}={value}: no such file or folder")
-            hashes[key] = hash_path(path)
+            try:
+                hashes[key] = hash_path(agent_class.checkpoint_path(str(value)))
+            except ValueError as error:
+                raise ConfigError(f"agent.{key}={value}: {error}") from error
     return hashes
 
 

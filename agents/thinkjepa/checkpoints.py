@@ -36,6 +36,9 @@ from harness.dataset import file_sha256
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS, SUMS, CARD = "config.json", "model.safetensors", "SHA256SUMS", "README.md"
+SHIPPED = Path(__file__).parents[1] / "checkpoints"
+"""Models that come with the project, a folder each."""
+
 _CHECKED = (CONFIG, WEIGHTS)
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -94,14 +97,15 @@ def from_pretrained(source: str | Path, *, revision: str | None = None, digest: 
     """Load a checkpoint after checking every byte of it.
 
     Args:
-        source: A local folder, or a hub id such as ``organisation/name``, which is downloaded and cached.
+        source: A local folder, the name of a model that is shipped with the project (a folder of
+            ``agents/checkpoints``), or a hub id such as ``organisation/name``, which is downloaded and cached.
         revision: Branch, tag or commit on the hub.
         digest: What the checkpoint's digest must be; sums that lie beside the files tell damage, this tells exchange.
 
     Raises:
         CheckpointError: Files are missing, damaged, changed, of another format, or do not fit each other.
     """
-    folder = _resolve(source, revision)
+    folder = locate(source, revision)
     found = _check_sums(folder)
     if digest is not None and found != digest:
         raise CheckpointError(f"{folder} has digest {found}, expected {digest}: it is another checkpoint")
@@ -121,16 +125,26 @@ def from_pretrained(source: str | Path, *, revision: str | None = None, digest: 
     return Checkpoint(model.eval(), config.thresholds, found)
 
 
-def _resolve(source: str | Path, revision: str | None) -> Path:
+def locate(source: str | Path, revision: str | None = None) -> Path:
+    """The folder of a checkpoint; `from_pretrained` says what ``source`` may be.
+
+    Raises:
+        CheckpointError: There is no such checkpoint.
+    """
     if Path(source).is_dir():
         return Path(source)
+    shipped = {folder.name: folder for folder in SHIPPED.iterdir() if (folder / SUMS).is_file()}
+    if str(source) in shipped:
+        return shipped[str(source)]
     if isinstance(source, Path) or not _HUB_ID.fullmatch(source):
-        raise CheckpointError(f"checkpoint {source}: no such folder, and no hub id (organisation/name)")
+        raise CheckpointError(
+            f"{source}: no such folder, no shipped model ({', '.join(sorted(shipped))}), no hub id (organisation/name)"
+        )
     try:
         return Path(snapshot_download(source, revision=revision, allow_patterns=[CONFIG, WEIGHTS, SUMS, CARD]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
-            f"checkpoint {source}: no such folder, and the hub did not give it ({type(error).__name__}: {error}); "
+            f"{source}: no such folder, and the hub did not give it ({type(error).__name__}: {error}); "
             "check the name, the revision and the network, or give a local folder"
         ) from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -28,6 +30,23 @@ def resize(maps: Tensor, grid: int) -> Tensor:
     )
     mean = resized.mean(dim=1, keepdim=True)
     return torch.where(mean > 0, resized / mean.clamp_min(torch.finfo(torch.float32).tiny), torch.ones_like(resized))
+
+
+def spot_maps(spots: npt.NDArray[np.float64], grid: int) -> Tensor:
+    """Attention maps that show spots.
+
+    Args:
+        spots: ``(K, M, 2)``: u and v in cells; NaN for none.
+        grid: Side of the state's grid.
+
+    Returns:
+        ``(K, N)`` with mean 1; uniform where there are no spots.
+    """
+    centre = np.arange(grid) + 0.5
+    squared = (centre - spots[..., None, 1:]) ** 2, (centre - spots[..., None, :1]) ** 2  # (K, M, 1, grid) of v and u
+    bumps = np.exp(-(np.swapaxes(squared[0], -1, -2) + squared[1]) / 2)
+    maps = 0.05 + np.nan_to_num(bumps).sum(axis=1)
+    return resize(torch.from_numpy(maps).float(), grid)
 
 
 def key_bias(relevance: Tensor, alpha: float, epsilon: float) -> Tensor:

@@ -49,6 +49,13 @@ class Camera:
     near: float = 0.01
     far: float = 10.0
 
+    def project(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Where points ``(..., 3)`` of the world are seen: ``(..., 2)`` from 0 to 1, u to the right and v down."""
+        world = np.asarray(points, dtype=np.float64)
+        matrix = np.reshape(self.view, (4, 4)) @ np.reshape(self.projection, (4, 4))  # transposed, as both are given
+        clip = world @ matrix[:3] + matrix[3]
+        return np.asarray((clip[..., :2] / clip[..., 3:] * (1, -1) + 1) / 2)
+
     def render(self, client: BulletClient, **options: Any) -> Frame:
         """The client's world as this camera sees it.
 

@@ -18,7 +18,7 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from envs.bullet import BulletClient, Frame, Renderer, SimulationError, digest, require_finite
+from envs.bullet import BulletClient, Camera, Frame, Renderer, SimulationError, digest, require_finite
 from envs.tabletop import bodies, cameras, kinematics
 from envs.tabletop.conditions import Conditions
 from envs.tabletop.robot import FINGERS, HOME_JOINTS, Panda, Visuals
@@ -332,11 +332,17 @@ class TabletopWorld:
     def render(self, name: cameras.CameraName, size: int = 224) -> Frame:
         """What a camera sees now, ``size`` pixels square. It does not influence the physics."""
         start = perf_counter()
-        camera = cameras.camera(name, self.conditions.views, size, *self.robot.tool())
-        frame = cameras.render(self.client, camera, self.conditions.light)
+        frame = cameras.render(self.client, self._camera(name, size), self.conditions.light)
         self.renders += 1
         self.render_seconds += perf_counter() - start
         return frame
+
+    def project(self, name: cameras.CameraName, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Where a camera sees points ``(..., 3)``: ``(..., 2)`` from 0 to 1, u to the right and v down."""
+        return self._camera(name).project(points)
+
+    def _camera(self, name: cameras.CameraName, size: int = 224) -> Camera:
+        return cameras.camera(name, self.conditions.views, size, *self.robot.tool())
 
     # -------------------------------------------------------------------------------------- building
 

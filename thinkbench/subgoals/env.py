@@ -16,7 +16,7 @@ from envs.bullet import Renderer
 from envs.tabletop.cameras import CAMERAS, CameraName
 from envs.tabletop.env import TabletopEnv
 from envs.tabletop.robot import Visuals
-from harness.interfaces import EpisodeSpec, derive_seed
+from harness.interfaces import EpisodeSpec, StatedSubGoal, derive_seed
 from thinkbench.env import ThinkBenchEnv, ThinkBenchTruth
 from thinkbench.subgoals.draw import NAME, play_spec
 from thinkbench.subgoals.goals import KINDS, SubGoal, holding, subgoals
@@ -43,6 +43,16 @@ class SubgoalTruth(ThinkBenchTruth):
 
     subgoals: tuple[SubGoal, ...]
     goal_image: Callable[[], Image]
+
+    def stated_subgoals(self) -> tuple[StatedSubGoal, ...]:
+        """The instruction, and where what its literals name is seen now; see `harness.interfaces.SubGoalTruth`."""
+        state = self.state()
+        places = {name: body.position for name, body in state.objects.items()}
+        places |= {zone.name: (*zone.centre, 0.0) for zone in state.scene.zones}
+        named = dict.fromkeys(word for literal in self.goal for word in literal.args if word in places)
+        points = self.world.project("rgb_static", [places[name] for name in named])
+        stated = StatedSubGoal(self.episode.stages[0].instruction, tuple((float(u), float(v)) for u, v in points))
+        return (stated,)
 
 
 class SubgoalEnv(ThinkBenchEnv):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
@@ -202,7 +203,15 @@ class _Run:
         return self.objective.health(self.config.health_samples)
 
     def _precision(self) -> AbstractContextManager[object]:
-        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
+        if not self.bf16:
+            return nullcontext()
+        context = ExitStack()
+        context.enter_context(torch.autocast(self.device.type, torch.bfloat16))
+        if self.device.type == "cpu":
+            # The backward pass of the fused kernel is slow in bfloat16: 1.28 against 1.01 s of CPU time for a step of
+            # preset tiny at 64 tokens, measured on one core of an EPYC with AVX512-BF16.
+            context.enter_context(sdpa_kernel(SDPBackend.MATH))
+        return context
 
 
 def _training_mode(objective: Objective) -> None:

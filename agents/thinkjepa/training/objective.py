@@ -16,7 +16,7 @@ from agents.thinkjepa.images import to_frames
 from agents.thinkjepa.losses.prediction import PredictionLoss, mse, smooth_l1
 from agents.thinkjepa.losses.weights import LossWeights
 from agents.thinkjepa.model import ThinkJEPA
-from agents.thinkjepa.relevance import resize
+from agents.thinkjepa.relevance import spot_maps
 from agents.thinkjepa.training.config import LossConfig, TrainingError
 from agents.thinkjepa.training.recordings import Recordings
 
@@ -110,20 +110,3 @@ def random_relevance(count: int, share: float, grid: int, rng: np.random.Generat
     maps = spot_maps(spots, grid)
     maps[torch.from_numpy(rng.random(count) >= share)] = 1.0
     return maps
-
-
-def spot_maps(spots: npt.NDArray[np.float64], grid: int) -> Tensor:
-    """Attention maps that show spots.
-
-    Args:
-        spots: ``(K, M, 2)``: u and v in cells; NaN for none.
-        grid: Side of the state's grid.
-
-    Returns:
-        ``(K, N)`` with mean 1; uniform where there are no spots.
-    """
-    centre = np.arange(grid) + 0.5
-    squared = (centre - spots[..., None, 1:]) ** 2, (centre - spots[..., None, :1]) ** 2  # (K, M, 1, grid) of v and u
-    bumps = np.exp(-(np.swapaxes(squared[0], -1, -2) + squared[1]) / 2)
-    maps = 0.05 + np.nan_to_num(bumps).sum(axis=1)
-    return resize(torch.from_numpy(maps).float(), grid)

@@ -15,6 +15,7 @@ from agents.thinkjepa.distances import DISTANCES, Distance
 from agents.thinkjepa.losses.contrastive import infonce
 from agents.thinkjepa.losses.readouts import TokenReadout
 from agents.thinkjepa.model import ThinkJEPA
+from agents.thinkjepa.relevance import spot_maps
 from agents.thinkjepa.training import health
 from agents.thinkjepa.training.camera import CameraConfig
 from agents.thinkjepa.training.config import GoalsConfig, TrainingError
@@ -26,7 +27,6 @@ from agents.thinkjepa.training.objective import (
     prediction_loss,
     random_relevance,
     require_samples,
-    spot_maps,
 )
 from agents.thinkjepa.training.recordings import Recordings
 from agents.thinkjepa.words import embed

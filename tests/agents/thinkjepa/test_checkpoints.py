@@ -179,5 +179,5 @@ def test_what_cannot_be_found_is_refused(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match=r"the hub did not give it .*offline"):
         from_pretrained("organisation/name")
     for name in (tmp_path / "nothing", "nothing"):
-        with pytest.raises(CheckpointError, match="no such folder, and no hub id"):
+        with pytest.raises(CheckpointError, match=r"no such folder, no shipped model .*, no hub id"):
             from_pretrained(name)

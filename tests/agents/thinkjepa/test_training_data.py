@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.thinkjepa.predictor import ActionMap
+from agents.thinkjepa.relevance import spot_maps
 from agents.thinkjepa.training.camera import CameraConfig
 from agents.thinkjepa.training.compose import read_config
 from agents.thinkjepa.training.config import DataConfig, TrainingError
 from agents.thinkjepa.training.draws import batch_indices
-from agents.thinkjepa.training.objective import random_relevance, spot_maps
+from agents.thinkjepa.training.objective import random_relevance
 from agents.thinkjepa.training.recordings import open_data
 from envs.bullet import perspective
 from envs.tabletop.actions import from_unit

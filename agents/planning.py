@@ -1,0 +1,216 @@
+"""What agents share that plan in the world model: one checkpoint, one planner, lanes in one batch."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from agents.thinkjepa.checkpoints import from_pretrained, locate
+from agents.thinkjepa.distances import Objective
+from agents.thinkjepa.images import to_frames
+from agents.thinkjepa.planner.config import PlannerConfig
+from agents.thinkjepa.planner.latent import LatentPlanner
+from agents.thinkjepa.planner.shooting import shift
+from harness.dataset import resized
+from harness.interfaces import Action, Agent, AgentEvent, Observation, TaskView
+
+Precision = Literal["auto", "float32", "bf16"]
+Device = Literal["auto", "cpu", "cuda"]
+
+CAMERA = "rgb_static"
+"""The observation that world models see."""
+
+
+@dataclass
+class Lane:
+    """What an agent remembers of one environment.
+
+    Attributes:
+        view: The task.
+        step: Decisions so far.
+        queue: Actions of the last plan that are still to be executed.
+        warm_start: What is left of the last plan, ``(H, A)``.
+        events: To be reported.
+    """
+
+    view: TaskView
+    step: int = 0
+    queue: list[Action] = field(default_factory=list)
+    warm_start: Tensor | None = None
+    events: list[AgentEvent] = field(default_factory=list)
+
+
+LaneT = TypeVar("LaneT", bound=Lane)
+
+
+@dataclass(frozen=True)
+class Goals(Generic[LaneT]):
+    """Where the lanes are to go.
+
+    Attributes:
+        states: ``(E, N, D)``.
+        lanes: What is remembered of them from now on; new objects where something has changed.
+        relevance: ``(E, N)`` with mean 1, where to look; ``None`` for everywhere alike.
+    """
+
+    states: Tensor
+    lanes: Sequence[LaneT]
+    relevance: Tensor | None = None
+
+
+class PlanningAgent(Agent, ABC, Generic[LaneT]):
+    """Encodes what it sees, asks its subclass for the goal, and searches for the action that brings it there.
+
+    All lanes are encoded and planned for in one batch. A model action is planned at a time, or several with
+    ``planner.horizon``; after the first has been executed it plans anew.
+
+    Each decision reports ``plan`` (``costs``, the lowest one after each iteration of the search; ``distance``, that of
+    the current state from the goal) and ``compute`` (``predictor_steps``, states that were predicted; ``encode_ms`` and
+    ``plan_ms``, wall-clock time of the batch that the lane was part of).
+
+    Args:
+        checkpoint: A folder, the name of a shipped model, or a hub id.
+        planner: The search and its budget.
+        objective: What a plan is scored by.
+        attention_alpha: Weight of the attention map on the predictor's attention; ``None`` as it was trained.
+        device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
+        precision: Of the predictor's weights; ``auto`` is bfloat16 on a GPU and float32 elsewhere.
+
+    Raises:
+        ValueError: A setting is impossible or the checkpoint cannot be loaded.
+    """
+
+    observation_keys: ClassVar[tuple[str, ...] | None] = (CAMERA,)
+
+    def __init__(
+        self,
+        *,
+        checkpoint: str,
+        planner: PlannerConfig,
+        objective: Objective | None = None,
+        attention_alpha: float | None = None,
+        device: Device = "auto",
+        precision: Precision = "auto",
+    ) -> None:
+        self._planner_config = planner
+        self._objective = objective or Objective()
+        self._device = _choose(device)
+        loaded = from_pretrained(checkpoint)
+        self.thresholds = loaded.thresholds
+        self.model = loaded.model.to(self._device)
+        self.world = self.model.world_model
+        if attention_alpha is not None:
+            predictor = replace(self.world.config.predictor, attention_alpha=attention_alpha)
+            self.world.config = replace(self.world.config, predictor=predictor)
+        if precision == "bf16" or (precision == "auto" and self._device.type == "cuda"):
+            self.world.cast_weights(torch.bfloat16)
+        self._planner: LatentPlanner | None = None
+        self._bounds: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None
+        self._lanes: dict[int, LaneT] = {}
+
+    @classmethod
+    def checkpoint_path(cls, name: str) -> Path:
+        """See `Agent.checkpoint_path`; a shipped model or one from the hub has a folder, too."""
+        return locate(name)
+
+    @abstractmethod
+    def begin(self, view: TaskView, observation: Observation) -> LaneT:
+        """What is remembered of a stage at its start."""
+
+    @abstractmethod
+    def goals(self, lanes: Sequence[LaneT], observations: Sequence[Observation], states: Tensor) -> Goals[LaneT]:
+        """Where to go from ``states`` ``(E, N, D)``. It leaves ``lanes`` as they are, in case something fails later."""
+
+    def reset(self, lane: int, view: TaskView, observation: Observation) -> None:
+        """See `Agent.reset`.
+
+        Raises:
+            ValueError: The actions are not those that the model was trained on.
+        """
+        self._prepare(view)
+        self._lanes[lane] = self.begin(view, observation)
+
+    def act(self, observations: Mapping[int, Observation]) -> Mapping[int, Action]:
+        """See `Agent.act`."""
+        waiting = [lane for lane in observations if not self._lanes[lane].queue]
+        if waiting:
+            planned = self._plan([self._lanes[lane] for lane in waiting], [observations[lane] for lane in waiting])
+            self._lanes |= dict(zip(waiting, planned, strict=True))
+        for lane in observations:
+            self._lanes[lane].step += 1
+        return {lane: self._lanes[lane].queue.pop(0) for lane in observations}
+
+    def pop_events(self, lane: int) -> Sequence[AgentEvent]:
+        """What was decided since the last call."""
+        if lane not in self._lanes:
+            return ()
+        events, self._lanes[lane].events = self._lanes[lane].events, []
+        return events
+
+    @torch.no_grad()
+    def encode(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> Tensor:
+        """States ``(E, N, D)`` of pictures ``uint8 (H, W, 3)`` of any size."""
+        size = self.world.config.encoder.image_size
+        pixels = torch.from_numpy(np.stack([resized(picture, size) for picture in pictures]))
+        return self.world.encode(to_frames(pixels.to(self._device)).unsqueeze(1))[:, 0]
+
+    def _prepare(self, view: TaskView) -> None:
+        """Make the planner at the first reset: that is where the actions become known."""
+        bounds = (view.action_space.low, view.action_space.high)
+        if self._bounds is not None and all(np.array_equal(*pair) for pair in zip(self._bounds, bounds, strict=True)):
+            return
+        low, high = bounds
+        config = self._planner_config
+        self._planner = LatentPlanner(self.world, config, self._objective, low=low, high=high)
+        self._bounds = bounds
+
+    def _plan(self, lanes: Sequence[LaneT], observations: Sequence[Observation]) -> list[LaneT]:
+        """The lanes with their next actions."""
+        assert self._planner is not None
+        config = self._planner_config
+        began = time.perf_counter()
+        states = self.encode([observation[CAMERA] for observation in observations])
+        encoded = time.perf_counter()
+        goals = self.goals(lanes, observations, states)
+        planned = self._planner.plan(
+            states,
+            goals.states,
+            [int(lane.view.seeds.rng(lane.step).integers(2**63)) for lane in lanes],
+            relevance=goals.relevance,
+            warm_start=[lane.warm_start for lane in lanes],
+        )
+        distances = self._objective(states, goals.states, goals.relevance).tolist()
+        rest = shift(planned.mean, 1) if config.horizon > 1 else [None] * len(lanes)
+        compute = {
+            "predictor_steps": sum(config.populations) * config.horizon,
+            "encode_ms": round(1e3 * (encoded - began), 2),
+            "plan_ms": round(1e3 * (time.perf_counter() - encoded), 2),
+        }
+        after = []
+        for number, lane in enumerate(goals.lanes):
+            actions = planned.actions[number, : config.action_block].cpu().numpy()
+            costs = [round(cost, 6) for cost in planned.costs[number].tolist()]
+            events = [
+                *lane.events,
+                AgentEvent("plan", {"costs": costs, "distance": round(distances[number], 6)}),
+                AgentEvent("compute", compute),
+            ]
+            queue = [np.asarray(action, dtype=np.float32) for action in actions]
+            after.append(replace(lane, queue=queue, warm_start=rest[number], events=events))
+        return after
+
+
+def _choose(device: Device) -> torch.device:
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise ValueError("device=cuda: PyTorch finds no CUDA device; give device=cpu or install a CUDA build of torch")
+    return torch.device("cuda" if available and device != "cpu" else "cpu")
