@@ -16,11 +16,10 @@ from torch import Tensor
 
 from agents.thinkjepa.checkpoints import from_pretrained, locate
 from agents.thinkjepa.distances import Objective
-from agents.thinkjepa.images import to_frames
+from agents.thinkjepa.images import looked_at, to_frames
 from agents.thinkjepa.planner.config import PlannerConfig
 from agents.thinkjepa.planner.latent import LatentPlanner
 from agents.thinkjepa.planner.shooting import shift
-from harness.dataset import resized
 from harness.interfaces import Action, Agent, AgentEvent, Observation, TaskView
 
 Precision = Literal["auto", "float32", "bf16"]
@@ -159,8 +158,8 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
     @torch.no_grad()
     def encode(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> Tensor:
         """States ``(E, N, D)`` of pictures ``uint8 (H, W, 3)`` of any size."""
-        size = self.world.config.encoder.image_size
-        pixels = torch.from_numpy(np.stack([resized(picture, size) for picture in pictures]))
+        encoder = self.world.config.encoder
+        pixels = torch.from_numpy(np.stack([looked_at(p, encoder.image_size, encoder.crop) for p in pictures]))
         return self.world.encode(to_frames(pixels.to(self._device)).unsqueeze(1))[:, 0]
 
     def _prepare(self, view: TaskView) -> None:

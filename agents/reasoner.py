@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
+from agents.thinkjepa.config import WorldModelConfig
 from agents.thinkjepa.relevance import spot_maps
 from harness.interfaces import Observation, SubGoalTruth, TaskView
 
@@ -34,16 +35,10 @@ class SubGoal:
 class Reasoner(Protocol):
     """Proposes sub-goals."""
 
-    def propose(self, view: TaskView, observation: Observation, grid: int) -> Sequence[SubGoal]:
-        """The sub-goals that are left, in the order in which they are to be reached; at least one.
+    def propose(self, view: TaskView, observation: Observation) -> Sequence[SubGoal]:
+        """The sub-goals that are left, in the order in which they are to be reached; at least one."""
 
-        Args:
-            view: The task.
-            observation: What is seen now.
-            grid: Side of the world model's token grid, which attention maps are wanted for.
-        """
-
-    def look(self, subgoal: SubGoal, view: TaskView, observation: Observation, grid: int) -> SubGoal:
+    def look(self, subgoal: SubGoal, view: TaskView, observation: Observation) -> SubGoal:
         """The same sub-goal with attention to where it is in the current picture."""
 
 
@@ -51,13 +46,15 @@ class ScriptedReasoner:
     """States the true sub-goals and looks where the things are that they are about. Privileged.
 
     Args:
+        world: Whose grid its attention maps are over.
         attention: Whether it says where it looks.
     """
 
-    def __init__(self, *, attention: bool = True) -> None:
+    def __init__(self, world: WorldModelConfig, *, attention: bool = True) -> None:
+        self._world = world
         self._attention = attention
 
-    def propose(self, view: TaskView, observation: Observation, grid: int) -> Sequence[SubGoal]:  # noqa: ARG002
+    def propose(self, view: TaskView, observation: Observation) -> Sequence[SubGoal]:  # noqa: ARG002
         """See `Reasoner`.
 
         Raises:
@@ -69,13 +66,14 @@ class ScriptedReasoner:
         stated = truth.stated_subgoals()
         if not self._attention:
             return [SubGoal(subgoal.text, None) for subgoal in stated]
-        return [SubGoal(subgoal.text, _spots(subgoal.points, grid)) for subgoal in stated]
+        return [SubGoal(subgoal.text, self._spots(subgoal.points)) for subgoal in stated]
 
-    def look(self, subgoal: SubGoal, view: TaskView, observation: Observation, grid: int) -> SubGoal:
+    def look(self, subgoal: SubGoal, view: TaskView, observation: Observation) -> SubGoal:
         """See `Reasoner`; a sub-goal that is stated no more stays as it was."""
-        stated = {now.text: now for now in self.propose(view, observation, grid)}
+        stated = {now.text: now for now in self.propose(view, observation)}
         return stated.get(subgoal.text, subgoal)
 
-
-def _spots(points: Sequence[tuple[float, float]], grid: int) -> Tensor:
-    return spot_maps(grid * np.array(points, dtype=np.float64).reshape(1, -1, 2), grid)[0]
+    def _spots(self, points: Sequence[tuple[float, float]]) -> Tensor:
+        left, top, right, bottom = self._world.encoder.crop
+        seen = (np.array(points, dtype=np.float64).reshape(1, -1, 2) - (left, top)) / (right - left, bottom - top)
+        return spot_maps(self._world.grid * seen, self._world.grid)[0]

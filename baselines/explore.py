@@ -55,12 +55,14 @@ class Explore(SingleLaneAgent):
         random: Weight of actions drawn evenly from the action space.
         directed: Weight of picks at an object with some error, placed at something or anywhere, and of pushes.
         near_miss: Weight of picks beside an object; see `NEAR_MISS`.
-        expert: Weight of the expert's moves towards a sub-goal of an evenly drawn kind, with noise.
+        expert: Weight of the expert's moves towards a sub-goal, with noise.
+        aimed: Share of these sub-goals that are of the kind that the scene was drawn for (`play_spec`); those of the
+            others are of evenly drawn kinds.
         pushes: Share of pushes among directed actions.
         noise: Standard deviation of what is added to the expert's points, metres.
 
     Raises:
-        ValueError: A weight or ``noise`` is negative, all weights are zero, or ``pushes`` is no share.
+        ValueError: A weight or ``noise`` is negative, all weights are zero, or ``pushes`` or ``aimed`` is no share.
     """
 
     privileged: ClassVar[bool] = True
@@ -74,6 +76,7 @@ class Explore(SingleLaneAgent):
         directed: float = 0.3,
         near_miss: float = 0.22,
         expert: float = 0.33,
+        aimed: float = 0.5,
         pushes: float = 0.2,
         noise: float = 0.01,
     ) -> None:
@@ -81,9 +84,10 @@ class Explore(SingleLaneAgent):
         self._weights = {"random": random, "directed": directed, "near_miss": near_miss, "expert": expert}
         if min(self._weights.values()) < 0 or not any(self._weights.values()):
             raise ValueError(f"weights {self._weights}: none may be negative, and one must be above 0")
-        if not 0.0 <= pushes <= 1.0 or noise < 0:
-            raise ValueError(f"pushes={pushes}, noise={noise}: a share between 0 and 1, and at least 0 metres")
+        if not 0.0 <= pushes <= 1.0 or not 0.0 <= aimed <= 1.0 or noise < 0:
+            raise ValueError(f"pushes={pushes}, aimed={aimed}, noise={noise}: shares from 0 to 1, at least 0 metres")
         self._pushes = pushes
+        self._aimed = aimed
         self._noise = noise
 
     def begin(self, view: TaskView, observation: Observation) -> _Memory:  # noqa: ARG002
@@ -150,7 +154,11 @@ class Explore(SingleLaneAgent):
                     open_goals = [goal for goal, holds in zip(truth.subgoals, now, strict=True) if not holds]
                 if not open_goals:
                     return None
-                memory.goal, memory.began = _one_of_any_kind(open_goals, rng), memory.step
+                aim = truth.episode.meta.get("aim")
+                pool = open_goals
+                if aim is not None and rng.random() < self._aimed:
+                    pool = [goal for goal in open_goals if goal.kind == aim] or open_goals
+                memory.goal, memory.began = _one_of_any_kind(pool, rng), memory.step
             try:
                 placement = next_action(state, memory.goal.literals)
             except UnsolvableError:

@@ -83,7 +83,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
                 f"checkpoint={checkpoint} was trained on the embeddings of a language model, and "
                 f"reasoner={reasoner} has none"
             )
-        self._reasoner: Reasoner = ScriptedReasoner(attention=attention)
+        self._reasoner: Reasoner = ScriptedReasoner(self.world.config, attention=attention)
         self._hits, self._patience = hits, patience
         # Without a calibrated threshold, no distance tells that a sub-goal is reached.
         self._threshold = self.thresholds.get(self._objective.distance, 0.0)
@@ -91,7 +91,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
     def begin(self, view: TaskView, observation: Observation) -> _Lane:
         """Ask the reasoner."""
         lane = _Lane(view, subgoals=(), monitor=self._monitor())
-        return self._with_subgoals(lane, self._reasoner.propose(view, observation, self.world.config.grid))
+        return self._with_subgoals(lane, self._reasoner.propose(view, observation))
 
     def goals(self, lanes: Sequence[_Lane], observations: Sequence[Observation], states: Tensor) -> Goals[_Lane]:
         """Projections of the lanes' sub-goals."""
@@ -107,7 +107,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
 
     def _watched(self, lane: _Lane, observation: Observation, state: Tensor) -> _Lane:
         """The lane with the sub-goal that is to be planned for now."""
-        grid, view = self.world.config.grid, lane.view
+        view = lane.view
         if lane.goal is None:  # nothing has been done about the first sub-goal yet
             return lane
         current = lane.subgoals[0]
@@ -117,12 +117,12 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         if verdict is Verdict.REACHED:
             lane.events.append(AgentEvent("reached", {"text": current.text, "distance": round(distance, 6)}))
         if verdict is Verdict.REACHED and len(lane.subgoals) > 1:
-            following = self._reasoner.look(lane.subgoals[1], view, observation, grid)
+            following = self._reasoner.look(lane.subgoals[1], view, observation)
             return self._with_subgoals(lane, [following, *lane.subgoals[2:]])
         if verdict is not Verdict.GO_ON:
             lane.events.append(AgentEvent("replan", {}))
-            return self._with_subgoals(lane, self._reasoner.propose(view, observation, grid))
-        return replace(lane, subgoals=[self._reasoner.look(current, view, observation, grid), *lane.subgoals[1:]])
+            return self._with_subgoals(lane, self._reasoner.propose(view, observation))
+        return replace(lane, subgoals=[self._reasoner.look(current, view, observation), *lane.subgoals[1:]])
 
     def _with_subgoals(self, lane: _Lane, subgoals: Sequence[SubGoal]) -> _Lane:
         """The lane at the start of the first of ``subgoals``."""

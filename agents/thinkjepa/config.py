@@ -15,6 +15,8 @@ from pydantic.dataclasses import dataclass
 _STRICT = ConfigDict(extra="forbid")
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Normalisation = Literal["layer", "l2"]
+Crop = tuple[float, float, float, float]
+WHOLE: Crop = (0.0, 0.0, 1.0, 1.0)
 
 
 def _require_divisible(what: str, number: int, by_what: str, by: int) -> None:
@@ -34,6 +36,7 @@ class EncoderConfig:
         layers: Transformer blocks.
         heads: Attention heads.
         mlp_ratio: Hidden width of a block's MLP over ``width``.
+        crop: The part of a picture that is brought to ``image_size``: left, top, right and bottom from 0 to 1.
     """
 
     kind: Literal["vit", "vjepa2"] = "vit"
@@ -43,8 +46,12 @@ class EncoderConfig:
     layers: PositiveInt
     heads: PositiveInt
     mlp_ratio: PositiveFloat = 4.0
+    crop: Crop = WHOLE
 
     def __post_init__(self) -> None:
+        left, top, right, bottom = self.crop
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            raise ValueError(f"crop={self.crop}: give left, top, right and bottom from 0 to 1")
         _require_divisible("image_size", self.image_size, "patch_size", self.patch_size)
         _require_divisible("width", self.width, "heads", self.heads)
 
@@ -62,7 +69,7 @@ class ActionPoint:
         x: Index of the component that holds the first coordinate.
         y: Index of the component that holds the second coordinate.
         homography: Row-major 3 x 3 matrix from ``(x, y, 1)`` to homogeneous image coordinates ``(u, v, 1)``; u runs
-            right and v down, both from 0 to 1 across the frame.
+            right and v down, both from 0 to 1 across what the encoder sees.
     """
 
     x: NonNegativeInt

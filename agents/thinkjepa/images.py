@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
+
+from agents.thinkjepa.config import WHOLE, Crop
 
 # Mean and standard deviation of ImageNet's RGB, which Hugging Face's V-JEPA 2 processor uses as well.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
+
+
+def looked_at(picture: npt.NDArray[np.uint8], size: int, crop: Crop) -> npt.NDArray[np.uint8]:
+    """The part of a picture that an encoder sees, ``uint8 (H, W, 3)`` to ``(size, size, 3)``, by means of areas."""
+    height, width = picture.shape[:2]
+    if crop == WHOLE and height == width == size:
+        return picture
+    left, top, right, bottom = crop
+    box = (left * width, top * height, right * width, bottom * height)
+    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BOX, box=box))
 
 
 def to_frames(pixels: Tensor) -> Tensor:

@@ -219,14 +219,20 @@ def test_an_error_leaves_the_lanes_as_they_were(checkpoint: str, monkeypatch: py
 
 def test_the_scripted_reasoner_looks_where_things_are() -> None:
     truth = Truth("Put it there.")
-    first, *others = ScriptedReasoner().propose(view(truth), see(0), grid=5)
+    world = model_config().world_model
+    first, *others = ScriptedReasoner(world).propose(view(truth), see(0))
     assert others == []
     assert first.attention is not None
     assert first.attention.mean().item() == pytest.approx(1)
-    assert divmod(int(first.attention.argmax()), 5) == (3, 0)  # v = 0.7 and u = 0.1 of 5 cells
-    assert ScriptedReasoner(attention=False).propose(view(truth), see(0), grid=5) == [SubGoal("Put it there.", None)]
+    assert divmod(int(first.attention.argmax()), 4) == (2, 0)  # v = 0.7 and u = 0.1 of 4 cells
+    lower = replace(world, encoder=replace(world.encoder, crop=(0.0, 0.6, 0.5, 1.0)))
+    (cropped,) = ScriptedReasoner(lower).propose(view(truth), see(0))
+    assert cropped.attention is not None
+    assert int(cropped.attention.argmax()) == 0
+    silent = ScriptedReasoner(world, attention=False)
+    assert silent.propose(view(truth), see(0)) == [SubGoal("Put it there.", None)]
     gone = SubGoal("Something else.", None)
-    assert ScriptedReasoner().look(gone, view(truth), see(0), grid=5) is gone
+    assert ScriptedReasoner(world).look(gone, view(truth), see(0)) is gone
 
 
 # ------------------------------------------------------------------------------------- through the harness

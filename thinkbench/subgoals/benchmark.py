@@ -118,10 +118,14 @@ class Subgoals(Benchmark):
         return self._specs[:limit]
 
     def collection(self, count: int, seed: int, play: bool) -> Sequence[EpisodeSpec]:
-        """Short stretches of play in fresh scenes, or sub-goals that are neither frozen nor for tuning."""
-        if play:
-            return [play_spec(seed, index) for index in range(count)]
+        """Short stretches of play in fresh scenes, or sub-goals that are neither frozen nor for tuning.
+
+        Scenes of play are drawn as they come; where the protocol has some of the kinds only, for these in turn.
+        """
         protocol = self.protocol
+        if play:
+            kinds = () if set(protocol.kinds) == set(KINDS) else protocol.kinds
+            return [play_spec(seed, index, kinds) for index in range(count)]
         rounds = -(-count // len(protocol.kinds))
         specs = draw_specs(
             "training", seed, protocol.kinds, rounds, max_steps=protocol.max_steps, wording=protocol.wording

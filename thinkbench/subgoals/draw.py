@@ -8,7 +8,7 @@ for training are drawn from different hashes, which the tests check on scenes as
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -102,9 +102,7 @@ def draw_episode(env: TabletopEnv, split: Split, seed: int, kind: str, index: in
     for attempt in range(_ATTEMPTS):
         rng = rng_of(split, seed, kind, index, attempt)
         scene = draw_scene(rng)
-        state = ideal_state(scene)
-        options = [goal for goal in subgoals(scene) if goal.kind == kind and _makes_sense(state, goal)]
-        options = [goal for goal, holds in zip(options, holding(state, options), strict=True) if not holds]
+        options = _open_goals(scene, kind)
         if options:
             goal = options[int(rng.integers(len(options)))]
             if _rehearsed_moves(scene, goal.literals) == moves:
@@ -182,16 +180,41 @@ def episode_spec(
     )
 
 
-def play_spec(seed: int, index: int) -> EpisodeSpec:
-    """A short stretch in a fresh scene without a goal, for agents that do what they like."""
+def play_spec(seed: int, index: int, kinds: Sequence[str] = ()) -> EpisodeSpec:
+    """A short stretch in a fresh scene without a goal, for agents that do what they like.
+
+    Scenes in which a plank can bridge something, or that have zones, are rare. Where ``kinds`` are given, each stretch
+    has one of them in turn as ``meta["aim"]``: its scene is the first draw in which such a sub-goal does not hold yet.
+    """
     identifier = f"play-s{seed}-{index:06d}"
+    rng = rng_of("training", seed, "play", index)
+    if kinds:
+        aim = kinds[index % len(kinds)]
+        scene, aims = _scene_for(aim, rng), {"aim": aim}
+    else:
+        scene, aims = draw_scene(rng), {}
     return EpisodeSpec(
         benchmark=NAME,
         episode_id=identifier,
         seed=derive_seed(NAME, identifier) % 2**31,
         stages=(Stage("play with what is on the table", "play", PLAY_STEPS),),
-        meta=_meta(draw_scene(rng_of("training", seed, "play", index)), "training", "play", []),
+        meta=_meta(scene, "training", "play", []) | aims,
     )
+
+
+def _scene_for(kind: str, rng: np.random.Generator) -> SceneSpec:
+    for _ in range(_ATTEMPTS):
+        scene = draw_scene(rng)
+        if _open_goals(scene, kind):
+            return scene
+    raise RuntimeError(f"no sub-goal of kind {kind} was found in {_ATTEMPTS} scenes")
+
+
+def _open_goals(scene: SceneSpec, kind: str) -> list[SubGoal]:
+    """The sub-goals of a kind that make sense in a scene and do not hold in it."""
+    state = ideal_state(scene)
+    options = [goal for goal in subgoals(scene) if goal.kind == kind and _makes_sense(state, goal)]
+    return [goal for goal, holds in zip(options, holding(state, options), strict=True) if not holds]
 
 
 def _meta(scene: SceneSpec, split: Split, kind: str, goal: list[list[str]]) -> dict[str, Any]:

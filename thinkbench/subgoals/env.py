@@ -19,7 +19,7 @@ from envs.tabletop.robot import Visuals
 from harness.interfaces import EpisodeSpec, StatedSubGoal, derive_seed
 from thinkbench.env import ThinkBenchEnv, ThinkBenchTruth
 from thinkbench.subgoals.draw import NAME, play_spec
-from thinkbench.subgoals.goals import KINDS, SubGoal, holding, subgoals
+from thinkbench.subgoals.goals import KINDS, SubGoal, asked_for, holding, subgoals
 from thinkbench.subgoals.scenes import MAX_OBJECTS
 
 Image = npt.NDArray[np.uint8]
@@ -125,14 +125,22 @@ class SubgoalEnv(ThinkBenchEnv):
             base.episode, base.goal, base.rules, base.plan, self._tabletop, goals, self._goal_image
         )
         self._picture: Image | None = None
+        self._right_picks = 0
         self._constant = {"scene": json.dumps(scene.to_dict(), separators=(",", ":"))}
         if "subgoals" in self._truth_keys:
             self._constant["subgoals"] = _in_words(goals, base.episode.episode_id)
         return observation | self._observe_truth(), info
 
     def step(self, action: npt.ArrayLike) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """Execute one action and judge the outcome; see `ThinkBenchEnv.step`."""
+        """Execute one action and judge the outcome; see `ThinkBenchEnv.step`.
+
+        The metric ``right_picks`` counts actions that picked up what the sub-goal asks to be moved.
+        """
+        truth = self.privileged()
+        asked = asked_for(truth.state(), truth.goal)
         observation, reward, terminated, truncated, info = super().step(action)
+        self._right_picks += info["picked"] in asked
+        info["metrics"]["right_picks"] = self._right_picks
         return observation | self._observe_truth(), reward, terminated, truncated, info
 
     def privileged(self) -> SubgoalTruth:

@@ -25,7 +25,7 @@ from envs.tabletop.shapes import (
 from thinkbench.abstraction import may_rest
 from thinkbench.language import describe
 from thinkbench.literals import Goal, Literal
-from thinkbench.predicates import at_rest, evaluate
+from thinkbench.predicates import at_rest, evaluate, on
 
 EDGES = ("left", "right", "back", "front")
 
@@ -143,6 +143,16 @@ def holding(state: WorldState, goals: Sequence[SubGoal]) -> list[bool]:
         return truth[literal]
 
     return [state.held is None and all(holds(literal) for literal in goal.literals) for goal in goals]
+
+
+def asked_for(state: WorldState, goal: Goal) -> frozenset[str]:
+    """The objects of which one has to be moved: the one that is named, or what rests on what is to be cleared."""
+    if not goal:
+        return frozenset()
+    literal = goal[0]
+    if literal.predicate == "clear":
+        return frozenset(name for name in state.objects if name != literal.args[0] and on(state, name, literal.args[0]))
+    return frozenset({literal.args[1] if literal.predicate == "supports" else literal.args[0]})
 
 
 def _enumerate(scene: SceneSpec) -> Iterator[SubGoal]:

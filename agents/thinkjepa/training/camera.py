@@ -10,9 +10,24 @@ import numpy.typing as npt
 from pydantic import ConfigDict, Field, NonNegativeInt
 from pydantic.dataclasses import dataclass
 
-from agents.thinkjepa.config import ActionPoint
+from agents.thinkjepa.config import WHOLE, ActionPoint, Crop
 
 Vector = tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class MirrorConfig:
+    """What becomes of an episode in the mirror of the plane y = 0, in which the camera stands and looks.
+
+    Attributes:
+        actions: Components that change sign.
+        words: Pairs of phrases that take each other's place in sub-goals.
+        kinds: Likewise, of kinds of sub-goals.
+    """
+
+    actions: tuple[NonNegativeInt, ...]
+    words: tuple[tuple[str, str], ...]
+    kinds: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -27,6 +42,9 @@ class CameraConfig:
         plane: Height of the plane that actions name points of, metres.
         workspace: Least x, greatest x, least y, greatest y in metres: what -1 and 1 of an action mean.
         points: Components ``(x, y)`` of each point that an action names.
+        mirror: What a mirror image of an episode is; ``None`` where the world has none.
+        crop: The part of its pictures that a new model looks at, see `EncoderConfig`. Image coordinates run from 0 to 1
+            across this part.
     """
 
     benchmarks: tuple[str, ...]
@@ -36,9 +54,19 @@ class CameraConfig:
     plane: float
     workspace: tuple[float, float, float, float]
     points: tuple[tuple[NonNegativeInt, NonNegativeInt], ...]
+    mirror: MirrorConfig | None = None
+    crop: Crop = WHOLE
+
+    def __post_init__(self) -> None:
+        if self.mirror is None:
+            return
+        if self.eye[1] or self.target[1]:
+            raise ValueError("mirror: the camera must stand in the plane y = 0 and look along it")
+        if not math.isclose(self.crop[0] + self.crop[2], 1):
+            raise ValueError(f"mirror: crop={self.crop} must take as much from the left as from the right")
 
     def matrix(self) -> npt.NDArray[np.float64]:
-        """``(3, 4)``: ``(x, y, z, 1)`` in metres to homogeneous image coordinates in [0, 1], u right and v down."""
+        """``(3, 4)``: ``(x, y, z, 1)`` in metres to homogeneous image coordinates, u right and v down."""
         forward = np.array(self.target) - np.array(self.eye)
         forward = forward / np.linalg.norm(forward)
         right = np.cross(forward, [0.0, 0.0, 1.0])
@@ -47,7 +75,9 @@ class CameraConfig:
         camera = np.concatenate([axes, -axes @ np.array(self.eye)[:, None]], axis=1)
         zoom = 1 / math.tan(math.radians(self.fov) / 2)
         picture = np.array([[zoom / 2, 0, 0.5], [0, -zoom / 2, 0.5], [0, 0, 1.0]])
-        matrix: npt.NDArray[np.float64] = picture @ camera
+        u, v, u_end, v_end = self.crop
+        cropped = np.array([[1, 0, -u], [0, 1, -v], [0, 0, 1]]) / [[u_end - u], [v_end - v], [1]]
+        matrix: npt.NDArray[np.float64] = cropped @ picture @ camera
         return matrix
 
     def project(self, positions: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -67,6 +67,7 @@ def model_config(config: TrainConfig, action_dim: int) -> ThinkJEPAConfig:
     language_dim = config.model.get("gpi", {}).get("language_dim", LANGUAGE_DIM)
     base = asdict(preset(config.preset, action_dim=action_dim, language_dim=language_dim))
     if config.camera is not None:
+        base["world_model"]["encoder"]["crop"] = config.camera.crop
         base["world_model"]["predictor"]["action_points"] = [asdict(point) for point in config.camera.action_points()]
     return changed_model(base, config.model)
 

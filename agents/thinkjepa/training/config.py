@@ -42,6 +42,7 @@ class DataConfig:
         action_block: k, environment actions in one model action; frames are k actions apart.
         held_out: Share of episodes that nothing is trained on; health and thresholds are measured there.
         limit: Only the first so many episodes of each source; ``None`` for all.
+        mirror: Whether mirror images of episodes are trained on as well, as ``camera.mirror`` says.
     """
 
     sources: Annotated[tuple[Path, ...], Field(min_length=1)]
@@ -49,6 +50,7 @@ class DataConfig:
     action_block: PositiveInt
     held_out: Annotated[float, Field(gt=0, lt=1)]
     limit: PositiveInt | None
+    mirror: bool
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -12,10 +12,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from agents.thinkjepa.config import EncoderConfig
+from agents.thinkjepa.images import looked_at
 from agents.thinkjepa.training.config import DataConfig, TrainingError
 from agents.thinkjepa.training.draws import rng
 from agents.thinkjepa.training.sources import Rows, Source, open_source
-from harness.dataset import IMAGE_PREFIX, resized
+from harness.dataset import IMAGE_PREFIX
 
 OBJECTS = "object_states"
 _POSE = 7  # position and quaternion
@@ -136,14 +138,14 @@ class Opened:
     benchmark: str
     action_dim: int
 
-    def read(self, image_size: int, seed: int) -> Recordings:
-        """Read everything; pictures are brought to ``image_size`` by averaging areas, ``seed`` says what is held out.
+    def read(self, encoder: EncoderConfig, seed: int) -> Recordings:
+        """Read everything; pictures become what ``encoder`` sees of them, ``seed`` says what is held out.
 
         Raises:
             TrainingError: There are too few episodes.
         """
         wanted = [f"observation.{name}" for name in self.wanted if name != OBJECTS]
-        reading = _Reading(image_size, wanted)
+        reading = _Reading(encoder, wanted)
         for source in self.sources:
             names = ["action", *wanted, *(name for name in _TRUTH if name in source.columns)]
             for rows in source.episodes(self.config.image, names, self.config.limit):
@@ -154,8 +156,8 @@ class Opened:
 class _Reading:
     """Recordings that grow episode by episode."""
 
-    def __init__(self, image_size: int, wanted: Sequence[str]) -> None:
-        self.image_size = image_size
+    def __init__(self, encoder: EncoderConfig, wanted: Sequence[str]) -> None:
+        self.encoder = encoder
         self.pictures: list[npt.NDArray[np.uint8]] = []
         self.actions: list[Floats] = []
         self.numbers: dict[str, list[Floats]] = {name: [] for name in wanted}
@@ -165,7 +167,8 @@ class _Reading:
     def add(self, rows: Rows) -> None:
         """One episode."""
         columns = rows.columns
-        self.pictures.append(np.stack([resized(picture, self.image_size) for picture in rows.pictures]))
+        size, crop = self.encoder.image_size, self.encoder.crop
+        self.pictures.append(np.stack([looked_at(picture, size, crop) for picture in rows.pictures]))
         self.actions.append(_numbers(columns["action"]))
         for name, values in self.numbers.items():
             values.append(_numbers(columns[name]))

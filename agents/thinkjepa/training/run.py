@@ -16,6 +16,7 @@ from agents.thinkjepa.training.compose import read_config
 from agents.thinkjepa.training.config import CausalConfig, Target, TrainConfig, TrainingError
 from agents.thinkjepa.training.distributed import Ranks, ranks
 from agents.thinkjepa.training.loop import Ended, ExitCode, Report, train
+from agents.thinkjepa.training.mirror import with_mirror_images
 from agents.thinkjepa.training.progress import ProgressReport
 from agents.thinkjepa.training.recordings import open_data
 from agents.thinkjepa.training.setup import (
@@ -67,7 +68,9 @@ def start(
     reads_state = isinstance(config.objective, CausalConfig) and config.objective.weights.state > 0
     sources = open_data(config.data, config.objective.state if reads_state else ())  # type: ignore[union-attr]
     model = make_model(config, sources)
-    recordings = sources.read(model.config.world_model.encoder.image_size, config.seed)
+    recordings = sources.read(model.config.world_model.encoder, config.seed)
+    if config.data.mirror:
+        recordings = with_mirror_images(recordings, config.camera)
     if config.init is None:
         set_action_scale(model, recordings, config.data.action_block)
     objective = make_objective(config, model, recordings)

@@ -63,6 +63,11 @@ def make_model(config: TrainConfig, sources: Opened) -> ThinkJEPA:
         return ThinkJEPA(model_config(config, action_dim))
     checkpoint = _checkpoint(config.init)
     model = ThinkJEPA(changed_model(asdict(checkpoint.model.config), config.model))
+    crop = model.config.world_model.encoder.crop
+    if camera is not None and camera.crop != crop:
+        raise TrainingError(
+            f"camera.crop={list(camera.crop)}: init={config.init} looks at {list(crop)}; give it the same"
+        )
     trained = model.config.world_model.action_dim
     if trained != action_dim:
         raise TrainingError(
@@ -130,14 +135,15 @@ def description(config: TrainConfig, recordings: Recordings, step: int, health: 
         and config.objective.relevance.named > 0,
     }
     read = ", ".join(name for name, used in truth.items() if used) or "none"
+    mirrored = ", mirror images among them" if config.data.mirror else ""
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in health.items())
     return f"""\
 ## Training
 
 Stage `{config.objective.kind}`, {step} of {config.steps} steps of {config.batch} samples, seed {config.seed}; \
 observation `{config.data.image}`, {config.data.action_block} environment action(s) per model action.
-Data: {len(recordings.frames)} frames of {recordings.benchmark} in {len(recordings.episodes)} episodes, {held_out} of \
-them held out. Ground truth that was read in training: {read}.
+Data: {len(recordings.frames)} frames of {recordings.benchmark} in {len(recordings.episodes)} episodes{mirrored}, \
+{held_out} of them held out. Ground truth that was read in training: {read}.
 
 | held-out number | value |
 |---|---|

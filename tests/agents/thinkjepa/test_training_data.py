@@ -6,6 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.thinkjepa.config import EncoderConfig
+from agents.thinkjepa.images import looked_at
 from agents.thinkjepa.predictor import ActionMap
 from agents.thinkjepa.relevance import spot_maps
 from agents.thinkjepa.training.camera import CameraConfig
@@ -27,12 +29,56 @@ def squares(tmp_path_factory):
 
 def data_config(*folders, **changes):
     return DataConfig(
-        **({"sources": folders, "image": "rgb_static", "action_block": 1, "held_out": 0.25, "limit": None} | changes)
+        **(
+            {
+                "sources": folders,
+                "image": "rgb_static",
+                "action_block": 1,
+                "held_out": 0.25,
+                "limit": None,
+                "mirror": False,
+            }
+            | changes
+        )
     )
 
 
+def encoder(size, **changes):
+    return EncoderConfig(image_size=size, patch_size=4, width=8, layers=1, heads=1, **changes)
+
+
 def read(folder, size=16, **changes):
-    return open_data(data_config(folder, **changes), ("object_states",)).read(size, seed=3)
+    return open_data(data_config(folder, **changes), ("object_states",)).read(encoder(size), seed=3)
+
+
+# ---------------------------------------------------------------------------------------------- pictures
+
+
+def test_a_crop_is_looked_at_by_areas():
+    picture = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
+    assert looked_at(picture, 8, (0, 0, 1, 1)) is picture
+    np.testing.assert_array_equal(looked_at(picture, 4, (0.5, 0, 1, 0.5)), picture[:4, 4:])
+    halves = looked_at(picture, 2, (0, 0.5, 0.5, 1)).astype(float)
+    np.testing.assert_allclose(halves, picture[4:, :4].reshape(2, 2, 2, 2, 3).mean((1, 3)), atol=0.51)
+
+
+@pytest.mark.parametrize("crop", [(0.5, 0, 0.5, 1), (0, -0.1, 1, 1), (0, 0, 1, 1.1)])
+def test_an_impossible_crop_is_refused(crop):
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        encoder(16, crop=crop)
+
+
+@given(x=st.floats(-0.16, 0.16), y=st.floats(-0.28, 0.28))
+def test_a_crop_moves_what_the_camera_sees(x, y):
+    crop = (0.1, 0.3, 0.9, 0.8)
+    base = {"eye": (0.7, 0, 0.62), "target": (-0.05, 0, 0.1), "fov": 45, "plane": 0.02, "benchmarks": ("any",)}
+    base |= {"workspace": (-0.16, 0.16, -0.28, 0.28), "points": ((1, 2),)}
+    whole, part = CameraConfig(**base).project((x, y, 0)), CameraConfig(**base, crop=crop).project((x, y, 0))
+    np.testing.assert_allclose(part, (whole - [0.1, 0.3]) / [0.8, 0.5])
+    np.testing.assert_allclose(
+        CameraConfig(**base, crop=crop).action_points()[0].homography[6:],
+        CameraConfig(**base).action_points()[0].homography[6:],
+    )
 
 
 # ------------------------------------------------------------------------------------------------- draws
@@ -126,10 +172,11 @@ def test_the_tabletops_camera_is_where_the_configuration_says():
     views = Views()
     picture = camera("rgb_static", views, 64, np.zeros(3), np.eye(3))
     assert picture.projection == perspective(views.static_fov, picture.near, picture.far)
-    to_clip = np.array(picture.projection).reshape(4, 4).T @ np.array(picture.view).reshape(4, 4).T
+    left, top, right, bottom = config.crop
     for unit, point in zip(action[0, 0, 1:5].reshape(2, 2), points, strict=True):
-        x, y, _, w = to_clip @ np.array([*from_unit(unit.numpy()), config.plane, 1.0])
-        assert point.tolist() == pytest.approx([(x / w + 1) / 2, (1 - y / w) / 2], abs=1e-5)
+        seen = picture.project([*from_unit(unit.numpy()), config.plane])
+        expected = (seen - [left, top]) / [right - left, bottom - top]
+        assert point.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 def test_projection_agrees_with_homographies():

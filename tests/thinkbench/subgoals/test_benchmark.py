@@ -17,13 +17,15 @@ from gymnasium.utils.env_checker import check_env
 
 import configs
 from envs.tabletop.env import TabletopEnv
+from envs.tabletop.scene import SceneSpec
 from harness.interfaces import EnvRequest, EpisodeSpec, RateCell, derive_seed
+from thinkbench.ideal import ideal_state
 from thinkbench.names import FROZEN
 from thinkbench.specs import EpisodeRecord
 from thinkbench.subgoals.benchmark import SubgoalProtocol, Subgoals
 from thinkbench.subgoals.draw import NAME, PLAY_STEPS, draw_episode, play_spec, rng_of
 from thinkbench.subgoals.env import TRUTH_KEYS, SubgoalEnv
-from thinkbench.subgoals.goals import KINDS
+from thinkbench.subgoals.goals import KINDS, holding, subgoals
 from thinkbench.subgoals.scenes import draw_scene
 from thinkbench.subgoals.suite import FROZEN_PER_KIND, FROZEN_SEED, load_frozen
 from thinkbench.suite import load_suite
@@ -99,8 +101,23 @@ def test_solutions_end_in_success_and_the_goal_image_is_what_is_seen_then(episod
         for number, action in enumerate(spec.meta["solution"], 1):
             observation, reward, ended, _, info = env.step(np.array(action, np.float32))
             assert info["success"] == bool(reward) == ended == (number == spec.meta["moves"])
+        assert 1 <= info["metrics"]["right_picks"] <= info["metrics"]["picks"] == spec.meta["moves"]
         np.testing.assert_array_equal(image, observation["rgb_static"])
     env.close()
+
+
+def test_play_can_be_in_scenes_where_a_kind_can_be_pursued() -> None:
+    rare = ("bridge", "zone")
+    benchmark = Subgoals(replace(standard(), kinds=rare))
+    specs = benchmark.collection(8, 3, play=True)
+    assert [spec.meta["aim"] for spec in specs] == list(rare) * 4
+    for spec in specs:
+        scene = SceneSpec.from_dict(spec.meta["scene"])
+        goals = subgoals(scene)
+        now = zip(goals, holding(ideal_state(scene), goals), strict=True)
+        assert any(goal.kind == spec.meta["aim"] and not holds for goal, holds in now)
+    assert list(Subgoals(standard()).collection(3, 3, play=True)) == [play_spec(3, index) for index in range(3)]
+    assert "aim" not in play_spec(3, 0).meta
 
 
 def test_play_has_no_goal_no_success_and_no_goal_image() -> None:

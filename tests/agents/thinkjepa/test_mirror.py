@@ -1,0 +1,128 @@
+"""Mirror images of episodes are what the mirrored world would have recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import configs
+from agents.thinkjepa.config import EncoderConfig
+from agents.thinkjepa.images import looked_at
+from agents.thinkjepa.training.camera import CameraConfig
+from agents.thinkjepa.training.config import DataConfig, TrainingError
+from agents.thinkjepa.training.mirror import with_mirror_images
+from agents.thinkjepa.training.recordings import Recordings, open_data
+from envs.tabletop.scene import SceneSpec
+from harness.cli import main
+from thinkbench.subgoals.env import SubgoalEnv
+from thinkbench.subgoals.goals import KINDS, holding, subgoals
+
+TABLETOP = Path(configs.__file__).parent / "train" / "camera" / "tabletop.yaml"
+
+
+def camera(**changes: Any) -> CameraConfig:
+    return CameraConfig(**{**yaml.safe_load(TABLETOP.read_text()), **changes})
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("play") / "run"
+    keys = "record=[rgb_static,object_states,scene,subgoals,holds]"
+    overrides = ["benchmark=subgoals", "agent=explore", "limit=4", "protocol.image_size=64", keys, f"run_dir={run}"]
+    assert main(["collect", *overrides]) == 0
+    return run
+
+
+def read(run: Path, *wanted: str) -> Recordings:
+    encoder = EncoderConfig(image_size=64, patch_size=8, width=8, layers=1, heads=1, crop=camera().crop)
+    data = DataConfig(sources=(run,), image="rgb_static", action_block=1, held_out=0.25, limit=None, mirror=True)
+    return open_data(data, wanted).read(encoder, seed=0)
+
+
+@pytest.fixture(scope="module")
+def scenes(recorded: Path) -> list[SceneSpec]:
+    from harness.dataset import Dataset
+
+    dataset = Dataset(recorded / "dataset")
+    found = [dataset.episode(number)["observation.scene"][0] for number in range(len(dataset))]
+    return [SceneSpec.from_dict(json.loads(scene)) for scene in found]
+
+
+@pytest.fixture(scope="module")
+def env() -> Iterator[SubgoalEnv]:
+    env = SubgoalEnv(image_size=64, observation_keys=("rgb_static",))
+    yield env
+    env.close()
+
+
+def mirrored(scene: SceneSpec) -> SceneSpec:
+    objects = [replace(o, position=(o.position[0], -o.position[1], o.position[2]), yaw=-o.yaw) for o in scene.objects]
+    zones = [replace(zone, centre=(zone.centre[0], -zone.centre[1])) for zone in scene.zones]
+    return SceneSpec(tuple(objects), tuple(zones))
+
+
+def test_they_are_what_a_mirrored_world_shows_and_holds(
+    recorded: Path, scenes: list[SceneSpec], env: SubgoalEnv
+) -> None:
+    recordings = read(recorded)
+    both = with_mirror_images(recordings, camera())
+    trained = [number for number, episode in enumerate(recordings.episodes) if not episode.held_out]
+    assert len(both.episodes) == len(recordings.episodes) + len(trained) == 7
+    assert len(both.frames) == len(both.actions) == both.episodes[-1].stop
+    for number, image in zip(trained, both.episodes[4:], strict=True):
+        scene = mirrored(scenes[number])
+        env.unwrapped._tabletop.reset(options={"scene": scene})  # type: ignore[attr-defined]
+        world = env.unwrapped._tabletop.world  # type: ignore[attr-defined]
+        shown = looked_at(world.render("rgb_static", 64).rgb, 64, camera().crop).astype(float)
+        difference = np.abs(shown - both.frames[image.start].numpy()).mean()
+        other = np.abs(shown - recordings.frames[recordings.episodes[number].start].numpy()).mean()
+        assert difference < other / 2  # it is not 0: light comes from one side, and the hand has a front
+        goals = subgoals(scene)
+        now = holding(world.state(), goals)
+        true = {(g.kind, text) for g, holds in zip(goals, now, strict=True) if holds for text in paraphrases(g)}
+        assert image.holds is not None
+        stated = {(kind, text) for (kind, text, _), holds in zip(image.subgoals, image.holds[0], strict=True) if holds}
+        assert stated <= true
+        assert len(stated) == sum(now)
+
+
+def paraphrases(goal: Any) -> set[str]:
+    return {goal.text(paraphrase) for paraphrase in KINDS[goal.kind].standard}
+
+
+def test_positions_and_actions_change_sides(recorded: Path) -> None:
+    recordings = read(recorded)
+    both = with_mirror_images(recordings, camera())
+    first = next(number for number, episode in enumerate(recordings.episodes) if not episode.held_out)
+    source, image = recordings.episodes[first], both.episodes[4]
+    before, after = both.positions(), recordings.positions()
+    assert before is not None
+    assert after is not None
+    np.testing.assert_array_equal(
+        before[image.start : image.stop], after[source.start : source.stop] * np.float32([1, -1, 1])
+    )
+    np.testing.assert_array_equal(
+        both.actions[image.start : image.stop],
+        recordings.actions[source.start : source.stop] * np.float32([1, 1, -1, 1, -1, -1]),
+    )
+    seen = camera().project(after[source.start])
+    np.testing.assert_allclose(camera().project(before[image.start])[..., 0], 1 - seen[..., 0], atol=1e-6)
+
+
+def test_what_has_no_mirror_image_is_refused(recorded: Path) -> None:
+    recordings = read(recorded)
+    for none in (None, camera(mirror=None)):
+        with pytest.raises(TrainingError, match=r"needs camera\.mirror"):
+            with_mirror_images(recordings, none)
+    with_more = replace(recordings, observations={**recordings.observations, "robot_obs": np.zeros((1, 1))})
+    with pytest.raises(TrainingError, match="'robot_obs' is not known"):
+        with_mirror_images(with_more, camera())
+    with pytest.raises(ValueError, match="plane y = 0"):
+        camera(eye=[0.7, 0.1, 0.6])
