@@ -31,8 +31,8 @@ def process_env() -> ThinkBenchEnv:
     return ThinkBenchEnv(observation_keys=())
 
 
-def parallel(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
-    """Results as they come; in processes of their own if there are several workers, and then ``work`` is a module's.
+def parallel(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Result]]:
+    """Each job with its result, as they come; of several workers each is a process, and ``work`` a module's function.
 
     Raises:
         ValueError: ``workers`` is below 1.
@@ -40,10 +40,16 @@ def parallel(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -
     if workers < 1:
         raise ValueError(f"--workers {workers}: must be at least 1")
     if workers == 1:
-        yield from map(work, jobs)
+        yield from ((job, work(job)) for job in jobs)
         return
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap_unordered(work, jobs)
+        for number, result in pool.imap_unordered(functools.partial(_numbered, work), enumerate(jobs)):
+            yield jobs[number], result
+
+
+def _numbered(work: Callable[[Job], Result], numbered: tuple[int, Job]) -> tuple[int, Result]:
+    number, job = numbered
+    return number, work(job)
 
 
 def watched(results: Iterable[Result], total: int, title: str) -> Iterator[Result]:
@@ -85,18 +91,15 @@ def kept(
     left = [job for job in jobs if job not in done]
     if done:
         sys.stderr.write(f"{path}: {len(jobs) - len(left)} of {len(jobs)} are done already\n")
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(f"{json.dumps(line)}\n" for line in (identity, *done.items()))
-        file.flush()
-        for job, result in watched(parallel(functools.partial(_named, work), left, workers), len(left), title):
+    whole = path.with_name(f"{path.name}.new")
+    whole.write_text("".join(f"{json.dumps(line)}\n" for line in (identity, *done.items())), "utf-8")
+    whole.replace(path)  # without a last line that was cut off
+    with path.open("a", encoding="utf-8") as file:
+        for job, result in watched(parallel(work, left, workers), len(left), title):
             file.write(f"{json.dumps((job, result))}\n")
             file.flush()
             done[job] = result
     return {job: done[job] for job in jobs}
-
-
-def _named(work: Callable[[KeptJob], Any], job: KeptJob) -> tuple[KeptJob, Any]:
-    return job, work(job)
 
 
 def _read_kept(path: Path, identity: str) -> dict[KeptJob, Any]:

@@ -52,10 +52,10 @@ def certify(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     jobs = [(record, suite.certificates[record.episode_id]) for record in records]
     different = 0
-    for name, found in watched(parallel(_differences, jobs, arguments.workers), len(jobs), "certify"):
+    for (record, _), found in watched(parallel(_differences, jobs, arguments.workers), len(jobs), "certify"):
         different += bool(found)
         for line in found:
-            print(f"{name}: {line}", flush=True)
+            print(f"{record.episode_id}: {line}", flush=True)
     minutes = (time.monotonic() - began) / 60
     print(f"{len(jobs) - different} of {len(jobs)} certificates are the same ({minutes:.1f} min)")
     return DIFFERENT if different else 0
@@ -69,11 +69,10 @@ def _sample(records: Sequence[EpisodeRecord], count: int | None, seed: int) -> S
     return random.Random(seed).sample(list(records), count)
 
 
-def _differences(job: tuple[EpisodeRecord, Certificate]) -> tuple[str, tuple[str, ...]]:
+def _differences(job: tuple[EpisodeRecord, Certificate]) -> tuple[str, ...]:
     from thinkbench.certificates import differences
 
-    record, certificate = job
-    return record.episode_id, differences(record, certificate, process_env())
+    return differences(*job, process_env())
 
 
 # ------------------------------------------------------------------------------------------------- shift
@@ -108,16 +107,12 @@ def shift(arguments: argparse.Namespace) -> int:
 
 def _check_draws(suite: Suite, recorded: Draws, jobs: Sequence[KeptJob], workers: int) -> int:
     different = 0
-    for (_, episode, shift, level), draw in watched(parallel(_named_draw, jobs, workers), len(jobs), "shift"):
+    for (_, episode, shift, level), draw in watched(parallel(_draw, jobs, workers), len(jobs), "shift"):
         if draw != (before := recorded[f"{shift}/{level}"].get(str(episode), 0)):
             different += 1
             print(f"{episode} under {shift}/{level}: recorded draw {before}, now {draw}", flush=True)
     print(f"{len(jobs) - different} of {len(jobs)} draws of {suite.label} are the same")
     return DIFFERENT if different else 0
-
-
-def _named_draw(job: KeptJob) -> tuple[KeptJob, int]:
-    return job, _draw(job)
 
 
 def _draw(job: KeptJob) -> int:

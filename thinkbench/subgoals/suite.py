@@ -108,11 +108,11 @@ def main() -> None:
     sys.stderr.write(f"{_path()}: {len(lines)} episodes, hash {header['hash']}\n")
 
 
-def frozen_entry(job: tuple[str, int]) -> tuple[tuple[str, int], str]:
+def frozen_entry(job: tuple[str, int]) -> str:
     """Draw one of the frozen episodes; its line of the file."""
     kind, index = job
     drawn = draw_episode(_process_env(), "evaluation", FROZEN_SEED, kind, index)
-    return job, _canonical({"kind": kind, "index": index, "episode": drawn.to_dict()})
+    return _canonical({"kind": kind, "index": index, "episode": drawn.to_dict()})
 
 
 @cache
