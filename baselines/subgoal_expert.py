@@ -6,7 +6,6 @@ import numpy as np
 
 from envs.tabletop.actions import Primitive, skill_action
 from harness.interfaces import Action, Observation, TaskView
-from thinkbench.motion import Placement
 from thinkbench.subgoals.env import SubgoalTruth
 from thinkbench.subgoals.solver import next_action
 from thinkbench.symbolic import UnsolvableError
@@ -31,12 +30,7 @@ class SubgoalExpert:
             placement = next_action(truth.state(), truth.goal)
         except UnsolvableError:
             placement = None
-        return nothing() if placement is None else as_action(placement)
-
-
-def as_action(placement: Placement) -> Action:
-    """A move as a skill action ``(6,)``."""
-    return skill_action(Primitive.PICK_AND_PLACE, placement.start, placement.end, placement.turn)
+        return nothing() if placement is None else placement.action()
 
 
 def nothing() -> Action:

@@ -61,7 +61,7 @@ class ThinkBenchMover(ABC):
             placement = self.choose(truth, memory.domain, rng)
             if placement is None:
                 return skill_action(Primitive.PUSH, (0.0, 0.0), (0.0, 0.0))
-            return skill_action(Primitive.PICK_AND_PLACE, placement.start, placement.end, placement.turn)
+            return placement.action()
         target = next(memory.motion, None)
         if target is None:
             memory.motion = _motion(truth.world, self.choose(truth, memory.domain, rng))

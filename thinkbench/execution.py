@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from envs.tabletop.actions import Primitive, skill_action
 from harness.interfaces import EpisodeSpec
 from thinkbench.abstraction import domain_of
 from thinkbench.env import ThinkBenchEnv
@@ -49,7 +48,7 @@ def execute(env: ThinkBenchEnv, spec: EpisodeSpec) -> Execution:
             break
         if placement is None:
             break
-        action = skill_action(Primitive.PICK_AND_PLACE, placement.start, placement.end, placement.turn)
+        action = placement.action()
         _, _, ended, _, info = env.step(action)
         success = info["success"]
         actions.append(tuple(float(value) for value in action))

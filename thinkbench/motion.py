@@ -10,7 +10,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from envs.tabletop.actions import Primitive, skill_action
 from envs.tabletop.scene import Kind, WorldState
 from envs.tabletop.shapes import (
     FINGER_GAP,
@@ -100,6 +102,10 @@ class Placement:
     end: tuple[float, float]
     turn: float
     room: float
+
+    def action(self) -> npt.NDArray[np.float32]:
+        """As a skill action ``(6,)``."""
+        return skill_action(Primitive.PICK_AND_PLACE, self.start, self.end, self.turn)
 
 
 def next_placement(state: WorldState, domain: Domain, goal: Goal) -> Placement | None:

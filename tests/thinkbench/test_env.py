@@ -39,7 +39,7 @@ def expert_action(env: ThinkBenchEnv) -> np.ndarray:
     state = truth.state()
     placement = next_placement(state, domain_of(state.scene, truth.goal, truth.rules), truth.goal)
     assert placement is not None
-    return skill_action(Primitive.PICK_AND_PLACE, placement.start, placement.end, placement.turn)
+    return placement.action()
 
 
 def play_to_last_action(env: ThinkBenchEnv, spec: EpisodeSpec) -> None:

@@ -15,7 +15,6 @@ from typing import Any, Literal
 import numpy as np
 
 from envs.bullet import SimulationError
-from envs.tabletop.actions import Primitive, skill_action
 from envs.tabletop.env import TabletopEnv
 from envs.tabletop.scene import SceneSpec, WorldState
 from harness.interfaces import EpisodeSpec, Stage, derive_seed
@@ -146,7 +145,7 @@ def solve(env: TabletopEnv, scene: SceneSpec, goal: literals.Goal) -> tuple[tupl
             placement = next_action(world.state(), goal)
             if placement is None or len(actions) == LONGEST_SOLUTION:
                 return None
-            action = skill_action(Primitive.PICK_AND_PLACE, placement.start, placement.end, placement.turn)
+            action = placement.action()
             env.step(action)
             actions.append(tuple(float(value) for value in action))
         world.hold(round(_SETTLE_SECONDS * env.metadata["render_fps"]))
