@@ -211,6 +211,7 @@ class GoalsConfig:
             two scenes differ by more than a sub-goal changes.
         temperature: tau_c of InfoNCE.
         loss: Of goal tokens against encoded and predicted tokens.
+        balanced: Share of samples that are drawn evenly over kinds of sub-goals.
         alternatives: Actions that the one that reached the sub-goal is ranked against, see `subgoals.SubGoals`.
         ranking: How.
         relevance: Attention maps.
@@ -221,6 +222,7 @@ class GoalsConfig:
     contrast: Literal["changes", "pooled"]
     temperature: PositiveFloat
     loss: LossConfig
+    balanced: Share
     alternatives: PositiveInt
     ranking: RankingConfig
     relevance: RelevanceConfig

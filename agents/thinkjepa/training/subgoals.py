@@ -72,7 +72,8 @@ class Reached:
 class SubGoals(Objective):
     """Goals are near the states that reach their words, encoded and predicted, and nearer than what else could be done.
 
-    A sample is a transition and one of the sub-goals that it brought about, drawn evenly over their kinds. Terms:
+    A sample is a transition and one of the sub-goals that it brought about, drawn evenly over their kinds; a share
+    ``balanced`` of samples is drawn evenly over all kinds instead, as some are brought about far more often. Terms:
 
     ``gpi``
         InfoNCE of goals and states, with encoded and with predicted states; sub-goals of the same words are positives.
@@ -123,6 +124,8 @@ class SubGoals(Objective):
                 f"sub-goal that is reached in a {split} episode",
                 "collect with benchmark=subgoals, and record subgoals and holds",
             )
+        kinds = self._reached[False].kind
+        self._of_kinds = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
         self.register_buffer("embeddings", embed(self.texts, model.config.gpi.language_dim), persistent=False)
         world = model.world_model.config
         self.project = (
@@ -172,6 +175,9 @@ class SubGoals(Objective):
         reached = self._reached[held_out]
         generator = rng(self.seed, "sub-goals", step, int(held_out))
         chosen = np.array([self._choose(reached, int(index), generator) for index in indices])
+        if not held_out and self.config.balanced:
+            balanced = generator.random(len(chosen)) < self.config.balanced
+            chosen[balanced] = [self._of_any_kind(generator) for _ in range(balanced.sum())]
         rows = reached.row[chosen]
         return Batch(
             {
@@ -189,6 +195,11 @@ class SubGoals(Objective):
         options = np.arange(reached.first[transition], reached.first[transition + 1])
         kinds = np.unique(reached.kind[options])
         of_kind = options[reached.kind[options] == kinds[generator.integers(len(kinds))]]
+        return int(of_kind[generator.integers(len(of_kind))])
+
+    def _of_any_kind(self, generator: np.random.Generator) -> int:
+        """One of all sub-goals that were reached in training, of an evenly drawn kind."""
+        of_kind = self._of_kinds[generator.integers(len(self._of_kinds))]
         return int(of_kind[generator.integers(len(of_kind))])
 
     def _relevance(self, named: npt.NDArray[np.float32], generator: np.random.Generator) -> Tensor:

@@ -26,6 +26,8 @@ CAMERA = [
     "camera.plane=0.0",
     "camera.workspace=[-1,1,-1,1]",
     "camera.points=[[0,1],[2,3]]",
+    "camera.mirror=null",
+    "camera.crop=[0,0,1,1]",
 ]
 """What `thinkjepa.training.camera` is told of it."""
 

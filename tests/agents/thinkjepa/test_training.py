@@ -25,6 +25,8 @@ from agents.thinkjepa.training.compose import read_config
 from agents.thinkjepa.training.config import CollapseConfig, TrainingError
 from agents.thinkjepa.training.distributed import Ranks
 from agents.thinkjepa.training.loop import ExitCode, collapse, rate_factor
+from agents.thinkjepa.training.recordings import open_data
+from agents.thinkjepa.training.setup import make_model, make_objective
 from agents.thinkjepa.training.state import STATE
 from agents.thinkjepa.training.subgoals import kept_components
 from agents.thinkjepa.words import embed
@@ -136,6 +138,23 @@ def test_sub_goals_in_words_rank_actions(world_model, overrides, squares, tmp_pa
         assert torch.equal(weight, after.world_model.state_dict()[name])
     goal = after.gpi(embed([SUBGOALS[0][1]], 64), torch.ones(1, 16), torch.randn(1, 16, 32))
     assert goal.shape == (1, 16, 32)
+
+
+def test_balanced_samples_are_of_every_kind_alike(world_model, squares):
+    def kinds(balanced):
+        overrides = [f"init={world_model / 'checkpoint'}", f"data.sources=[{squares}]", *CAMERA, "out=unused"]
+        config = read_config("gpi", [*overrides, f"objective.balanced={balanced}"])
+        sources = open_data(config.data)
+        model = make_model(config, sources)
+        objective = make_objective(config, model, sources.read(model.config.world_model.encoder, 0))
+        reached = objective._reached[False]
+        single = np.flatnonzero(np.diff(reached.first) == 1)
+        of_one_kind = [number for number in single if reached.kind[reached.first[number]] == 0]
+        counts = np.bincount(objective.draw(np.resize(of_one_kind, 400), 0).samples["kind"], minlength=4)
+        return counts / counts.sum()
+
+    assert kinds(0.0)[0] == 1
+    np.testing.assert_allclose(kinds(1.0), 0.25, atol=0.08)
 
 
 def test_masked_pre_training_learns_and_can_be_gone_on_from(overrides, tmp_path):
