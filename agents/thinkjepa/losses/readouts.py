@@ -2,14 +2,18 @@
 
 Regularisers are satisfied by a representation of the static background alone; these losses are not. Inverse dynamics
 (the action from the states before and after it) needs no labels; PLDM and EB-JEPA use it, and in the latter leaving it
-out takes planning from 97 % to 1 % when backgrounds vary. The state auxiliary (positions of objects from one state)
-needs the simulator's ground truth at training time; say so wherever results of a model trained with it are shown.
+out takes planning from 97 % to 1 % when backgrounds vary. The state auxiliary (positions of objects from one state) and
+the object map (what is where, token by token) need the simulator's ground truth at training time; say so wherever
+results of a model trained with them are shown.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from agents.thinkjepa.blocks import init_weights
 
@@ -49,3 +53,52 @@ def known_mse(prediction: Tensor, target: Tensor, known: Tensor) -> Tensor:
     """
     squared = torch.where(known, prediction - target, 0).square()
     return squared.sum() / known.sum().clamp_min(1)
+
+
+class ObjectMap(NamedTuple):
+    """What is seen where.
+
+    Attributes:
+        words: ``(B, N, C)``, as logits or as 0 and 1: which words describe something whose centre is seen in a token.
+        place: ``(B, N, 3)``: of the highest thing there, its centre's offset from the token's, u and v in tokens, and
+            its height in units of `HEIGHT`; as a label NaN where nothing is.
+    """
+
+    words: Tensor
+    place: Tensor
+
+
+HEIGHT = 0.1
+"""Metres."""
+
+_RARE = -4.0  # logit of a word before training: few tokens show anything, and learning that first would drown the rest
+
+
+class MapReadout(nn.Module):
+    """Reads an `ObjectMap` from a state, token by token: what a token says must be in that token."""
+
+    def __init__(self, *, token_width: int, words: int) -> None:
+        super().__init__()
+        self.words = nn.Linear(token_width, words)
+        self.place = nn.Linear(token_width, 3)
+        self.apply(init_weights)
+        nn.init.constant_(self.words.bias, _RARE)
+
+    def forward(self, tokens: Tensor) -> ObjectMap:
+        """``(B, N, D)`` to logits and places."""
+        return ObjectMap(self.words(tokens), self.place(tokens))
+
+
+def object_map_loss(read: ObjectMap, seen: ObjectMap) -> Tensor:
+    """Cross-entropy of every word at every token, and squared errors of places where something is.
+
+    Both are summed over a state and divided by its tokens, then averaged over states: a state in which much is seen
+    weighs more.
+
+    Returns:
+        A scalar.
+    """
+    logits, place = read.words.float(), read.place.float()
+    entropy = functional.binary_cross_entropy_with_logits(logits, seen.words, reduction="none").sum(-1)
+    squared = torch.where(seen.place.isfinite(), place - seen.place, 0).square().sum(-1)
+    return (entropy + squared).mean()

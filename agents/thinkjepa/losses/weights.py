@@ -18,6 +18,7 @@ class LossWeights:
         rollout: Of the multi-step roll-out.
         inverse_dynamics: Of the error of the recovered action.
         state: Of the state auxiliary, which reads ground truth.
+        objects: Of the object map, which reads ground truth.
         gpi: lambda_GPI, of the contrastive loss of goals.
         regression: Of goal tokens against the tokens of states that reach them.
         ranking: Of goals that rank the action that reached them before others.
@@ -28,6 +29,7 @@ class LossWeights:
     rollout: float = 1.0
     inverse_dynamics: float = 1.0
     state: float = 1.0
+    objects: float = 1.0
     gpi: float = 1.0
     regression: float = 1.0
     ranking: float = 1.0
@@ -44,7 +46,9 @@ class LossWeights:
         return sum((getattr(self, name) * term for name, term in terms.items()), start=next(iter(terms.values())) * 0)
 
 
-SEED_WEIGHTS = LossWeights(regulariser=0.5, rollout=0.0, inverse_dynamics=0.0, state=0.0, regression=0.0, ranking=0.0)
+SEED_WEIGHTS = LossWeights(
+    regulariser=0.5, rollout=0.0, inverse_dynamics=0.0, state=0.0, objects=0.0, regression=0.0, ranking=0.0
+)
 """The seed's (sections 4.7 and 5): lambda_reg 0.5, lambda_GPI 1.0.
 
 On L2-normalised targets at D = 1280 the prediction loss is at most about 8e-4 while the regulariser spans 3.6, so the

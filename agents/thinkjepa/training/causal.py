@@ -13,26 +13,45 @@ from agents.thinkjepa.blocks import pool_grid
 from agents.thinkjepa.distances import DISTANCES, Distance
 from agents.thinkjepa.ema import EMATarget, momentum
 from agents.thinkjepa.losses.prediction import mse, rollout_loss
-from agents.thinkjepa.losses.readouts import TokenReadout, known_mse, transition
+from agents.thinkjepa.losses.readouts import (
+    MapReadout,
+    ObjectMap,
+    TokenReadout,
+    known_mse,
+    object_map_loss,
+    transition,
+)
 from agents.thinkjepa.model import ThinkJEPA
 from agents.thinkjepa.training import health
-from agents.thinkjepa.training.config import CausalConfig
+from agents.thinkjepa.training.camera import CameraConfig
+from agents.thinkjepa.training.config import CausalConfig, TrainingError
 from agents.thinkjepa.training.distributed import gathered
 from agents.thinkjepa.training.draws import rng
 from agents.thinkjepa.training.objective import Batch, Objective, prediction_loss, random_relevance, require_samples
 from agents.thinkjepa.training.recordings import OBJECTS, Floats, Recordings
 from agents.thinkjepa.training.regularisation import Regularisation
+from agents.thinkjepa.training.seen import SeenObjects
 
 
 class Causal(Objective):
-    """Teacher forcing over windows, a short roll-out, a regulariser, inverse dynamics and the state auxiliary.
+    """Teacher forcing over windows, a short roll-out, a regulariser, inverse dynamics, and readouts of ground truth.
+
+    The state auxiliary reads positions from the first state of a window. The object map is read from that state and, so
+    that predictions say where things will be, from the prediction of the second.
 
     Raises:
-        TrainingError: No episode is as long as a window.
+        TrainingError: No episode is as long as a window, or the object map needs what the data do not have.
     """
 
     def __init__(
-        self, config: CausalConfig, model: ThinkJEPA, recordings: Recordings, *, block: int, seed: int
+        self,
+        config: CausalConfig,
+        model: ThinkJEPA,
+        recordings: Recordings,
+        *,
+        block: int,
+        seed: int,
+        camera: CameraConfig | None,
     ) -> None:
         super().__init__(model, recordings, block, seed)
         self.config = config
@@ -60,6 +79,17 @@ class Causal(Objective):
             None if self._labels is None else TokenReadout(token_width=width, outputs=self._labels.width, **size)
         )
 
+        self._seen: SeenObjects | None = None
+        self.map: MapReadout | None = None
+        if config.weights.objects:
+            if camera is None or recordings.positions() is None:
+                raise TrainingError(
+                    "objective.weights.objects needs a camera and the observations object_states and scene; give "
+                    "objective.weights.objects=0"
+                )
+            self._seen = SeenObjects(recordings, camera, world.config.grid)
+            self.map = MapReadout(token_width=width, words=len(self._seen.words))
+
     def samples(self, *, held_out: bool = False) -> int:
         """Windows."""
         return len(self._starts[held_out])
@@ -78,6 +108,10 @@ class Causal(Objective):
             )
         if self._labels is not None:
             samples["labels"] = self._labels.at(rows[:, 0])
+        if self._seen is not None:
+            for number, name in enumerate(("before", "after")):
+                seen = self._seen.at(rows[:, number])
+                samples |= {f"words_{name}": seen.words, f"place_{name}": seen.place}
         return Batch(samples, self.regularisation.draw(self.seed, step, config.tokens, config.encoder.width))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -106,6 +140,12 @@ class Causal(Objective):
         if self.state is not None:
             read, labels = gathered(self.state(states[:, 0]).float()), gathered(samples["labels"])
             terms["state"] = known_mse(read, labels, labels.isfinite())
+        if self.map is not None:
+            each = [
+                object_map_loss(self.map(state), ObjectMap(samples[f"words_{name}"], samples[f"place_{name}"]))
+                for state, name in ((states[:, 0], "before"), (predicted[:, 0], "after"))
+            ]
+            terms["objects"] = torch.stack(each).mean()
         return terms
 
     def _targets(self, frames: Tensor, states: Tensor) -> Tensor:

@@ -110,7 +110,7 @@ def make_objective(config: TrainConfig, model: ThinkJEPA, recordings: Recordings
     block, seed = config.data.action_block, config.seed
     match config.objective:
         case CausalConfig():
-            return Causal(config.objective, model, recordings, block=block, seed=seed)
+            return Causal(config.objective, model, recordings, block=block, seed=seed, camera=config.camera)
         case MaskedConfig():
             return Masked(config.objective, model, recordings, block=block, seed=seed)
         case GoalsConfig():
@@ -130,6 +130,8 @@ def description(config: TrainConfig, recordings: Recordings, step: int, health: 
     truth = {
         "objects' positions (state auxiliary)": isinstance(config.objective, CausalConfig)
         and config.objective.weights.state > 0,
+        "objects' names and positions (object map)": isinstance(config.objective, CausalConfig)
+        and config.objective.weights.objects > 0,
         "which sub-goals hold": isinstance(config.objective, GoalsConfig),
         "positions of what a sub-goal names (attention maps)": isinstance(config.objective, GoalsConfig)
         and config.objective.relevance.named > 0,

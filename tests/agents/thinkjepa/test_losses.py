@@ -9,7 +9,14 @@ from torch.nn import functional
 
 from agents.thinkjepa.losses.contrastive import infonce
 from agents.thinkjepa.losses.prediction import mse, rollout_loss, smooth_l1
-from agents.thinkjepa.losses.readouts import TokenReadout, known_mse, transition
+from agents.thinkjepa.losses.readouts import (
+    MapReadout,
+    ObjectMap,
+    TokenReadout,
+    known_mse,
+    object_map_loss,
+    transition,
+)
 from agents.thinkjepa.losses.regularisers import (
     covariance_penalty,
     effective_rank,
@@ -231,3 +238,21 @@ def test_seed_weights():
         SEED_WEIGHTS.total({"sigreg": torch.tensor(1.0)})
     with pytest.raises(ValueError, match="some of"):
         SEED_WEIGHTS.total({})
+
+
+def test_the_object_map_is_scored_where_things_are():
+    words = torch.zeros(2, 3, 4)
+    words[0, 1, 2] = 1
+    place = torch.full((2, 3, 3), float("nan"))
+    place[0, 1] = torch.tensor([0.25, -0.5, 0.2])
+    seen = ObjectMap(words, place)
+    right = ObjectMap(torch.where(words > 0, 30.0, -30.0), torch.nan_to_num(place, nan=7.0))
+    assert object_map_loss(right, seen).item() == pytest.approx(0, abs=1e-6)
+    undecided = ObjectMap(torch.zeros(2, 3, 4), right.place)
+    assert object_map_loss(undecided, seen).item() == pytest.approx(4 * math.log(2))
+    beside = ObjectMap(right.words, right.place + 0.1)
+    assert object_map_loss(beside, seen).item() == pytest.approx(3 * 0.01 / 6)
+    readout = MapReadout(token_width=5, words=4)
+    read = readout(torch.randn(2, 3, 5, requires_grad=True))
+    object_map_loss(read, seen).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in readout.parameters())

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 import configs
@@ -19,6 +20,7 @@ from agents.thinkjepa.training.camera import CameraConfig
 from agents.thinkjepa.training.config import DataConfig, TrainingError
 from agents.thinkjepa.training.mirror import with_mirror_images
 from agents.thinkjepa.training.recordings import Recordings, open_data
+from agents.thinkjepa.training.seen import SeenObjects
 from envs.tabletop.scene import SceneSpec
 from harness.cli import main
 from thinkbench.subgoals.env import SubgoalEnv
@@ -114,6 +116,25 @@ def test_positions_and_actions_change_sides(recorded: Path) -> None:
     )
     seen = camera().project(after[source.start])
     np.testing.assert_allclose(camera().project(before[image.start])[..., 0], 1 - seen[..., 0], atol=1e-6)
+
+
+def test_what_is_seen_where_is_mirrored_too(recorded: Path, scenes: list[SceneSpec]) -> None:
+    recordings = read(recorded)
+    both = with_mirror_images(recordings, camera())
+    seen = SeenObjects(both, camera(), grid=8)
+    first = next(number for number, episode in enumerate(recordings.episodes) if not episode.held_out)
+    rows = np.array([recordings.episodes[first].start, both.episodes[4].start])
+    words, place = (part.reshape(2, 8, 8, -1) for part in seen.at(rows))
+    assert torch.equal(words[0].flip(1), words[1])
+    torch.testing.assert_close(place[0].flip(1) * torch.tensor([-1, 1, 1]), place[1], equal_nan=True)
+    assert torch.equal(words.any(-1), place.isfinite().all(-1))
+    positions = both.positions()
+    assert positions is not None
+    for spec in scenes[first].objects:
+        where = positions[rows[0], both.names.index(spec.name)]
+        u, v = camera().project(where) * 8
+        described = {seen.words[number] for number in np.flatnonzero(words[0, int(v), int(u)])}
+        assert {spec.colour.value, spec.kind.value} <= described
 
 
 def test_what_has_no_mirror_image_is_refused(recorded: Path) -> None:

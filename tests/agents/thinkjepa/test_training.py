@@ -188,7 +188,7 @@ def test_ways_of_masking(overrides, tmp_path, change):
         ["objective.target=stopped", "objective.regulariser=vicreg"],
         ["objective.regulariser=spectral", "objective.loss.kind=smooth_l1"],
         ["objective.regulariser=none", "objective.weights.inverse_dynamics=0"],
-        ["objective.weights.state=0", "objective.state=[]", "camera=none"],
+        ["objective.weights.state=0", "objective.state=[]", "objective.weights.objects=0", "camera=none"],
         ["objective.rollout=1", "objective.weights.rollout=0", "data.action_block=2"],
     ],
 )
