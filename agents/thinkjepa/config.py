@@ -90,6 +90,7 @@ class PredictorConfig:
             input tokens (the seed's ablation).
         action_points: Points of an action that are drawn into the token grid, beside the conditioning: a grasp
             position given as numbers is then seen where it is. Measured in a prototype as the largest single gain.
+        carry: Whether what is at one of these points is shown to the tokens at the others, see `predictor.Carry`.
         residual: Whether a step predicts the change of the state (default) or, as in the seed, the state itself.
         dropout: Of attention output and MLP.
         attention_alpha: Weight of the reasoning-guided bias on attention logits.
@@ -102,6 +103,7 @@ class PredictorConfig:
     frames: PositiveInt = 16
     conditioning: Literal["film", "concat"] = "film"
     action_points: tuple[ActionPoint, ...] = ()
+    carry: bool = True
     residual: bool = True
     dropout: Probability = 0.1
     attention_alpha: Annotated[float, Field(ge=0)] = 0.3

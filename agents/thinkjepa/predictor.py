@@ -58,6 +58,8 @@ class Predictor(nn.Module):
         last = nn.Linear(config.width, outputs)
         self.action_mlp = nn.Sequential(nn.Linear(action_dim, config.width), nn.GELU(), last)
         self.action_map = ActionMap(config.action_points, config.width) if config.action_points else None
+        carries = config.carry and len(config.action_points) > 1
+        self.carry = Carry(len(config.action_points), config.width) if carries else None
         self.blocks = nn.ModuleList(
             Block(config.width, config.heads, dropout=config.dropout) for _ in range(config.layers)
         )
@@ -107,6 +109,8 @@ class Predictor(nn.Module):
             tokens = tokens + conditioning.token
         if self.action_map is not None and conditioning.points is not None:
             tokens = tokens + self.action_map(conditioning.points, self.grid).squeeze(1)
+        if self.carry is not None and conditioning.points is not None:
+            tokens = tokens + self.carry(tokens, conditioning.points[:, 0], self.grid)
         films: list[Film | None] = [None] * self.config.layers
         if conditioning.film is not None:
             films = [Film(*layer.unbind(2)) for layer in conditioning.film.unbind(2)]
@@ -186,11 +190,39 @@ class ActionMap(nn.Module):
 
     def forward(self, points: Tensor, grid: int) -> Tensor:
         """``(B, F, K, 2)`` image coordinates to ``(B, F, grid * grid, D_p)``, to be added to the tokens."""
-        centre = (torch.arange(grid, device=points.device, dtype=points.dtype) + 0.5) / grid
-        v, u = torch.meshgrid(centre, centre, indexing="ij")
-        offset = points.unsqueeze(2) - torch.stack((u, v), dim=-1).view(-1, 1, 2)  # (B, F, N, K, 2)
+        offset = _offsets(points, grid)
         cells = (offset * grid).square().sum(-1, keepdim=True)
         bumps = [torch.exp(-cells / (2 * width**2)) for width in self._WIDTHS]
         features = torch.cat((offset, *bumps), dim=-1).flatten(-2)
         hidden = functional.gelu(self.widen(features.to(self.widen.weight.dtype)))
         return self.project(hidden)  # type: ignore[no-any-return]
+
+
+class Carry(nn.Module):
+    """Shows what is at each point of an action to the tokens at its points.
+
+    An action that takes something from one point to another changes the second by what is at the first. Attention can
+    learn to look there, in many steps; this gives the content of the one to the other and leaves to be learnt what follows.
+    """
+
+    _WIDTH = 0.7  # of the bump within which tokens are read and written, in token cells
+
+    def __init__(self, points: int, width: int) -> None:
+        super().__init__()
+        self.write = nn.Linear(points * width, points * width)
+
+    def forward(self, tokens: Tensor, points: Tensor, grid: int) -> Tensor:
+        """Tokens ``(B, N, D_p)`` and image coordinates ``(B, K, 2)`` to what is added to the tokens."""
+        cells = (_offsets(points, grid) * grid).square().sum(-1)  # (B, N, K)
+        bumps = torch.exp(-cells / (2 * self._WIDTH**2))
+        shares = bumps / bumps.sum(1, keepdim=True).clamp_min(1e-6)
+        content = shares.to(tokens.dtype).mT @ tokens
+        written = self.write(content.flatten(1)).unflatten(1, (points.shape[1], -1))
+        return bumps.to(tokens.dtype) @ written  # type: ignore[no-any-return]
+
+
+def _offsets(points: Tensor, grid: int) -> Tensor:
+    """From each token's centre to points ``(..., K, 2)``: ``(..., N, K, 2)``, in image coordinates."""
+    centre = (torch.arange(grid, device=points.device, dtype=points.dtype) + 0.5) / grid
+    v, u = torch.meshgrid(centre, centre, indexing="ij")
+    return points.unsqueeze(-3) - torch.stack((u, v), dim=-1).view(-1, 1, 2)
