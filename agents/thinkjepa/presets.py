@@ -3,7 +3,7 @@
 ============  ==============================  =============================  ========================
 preset        encoder                         predictor                      GPI
 ============  ==============================  =============================  ========================
-``tiny``      64 px, patch 8, 128 x 4         grid 8 x 8, 128 x 3            1 layer, 4 heads
+``tiny``      96 px, patch 12, 128 x 4        grid 8 x 8, 128 x 3            3 layers, 4 heads
 ``small``     96 px, patch 8, 192 x 6         grid 6 x 6, 384 x 6            2 layers, 6 heads
 ``paper``     224 px, patch 16, ViT-H         grid 14 x 14, 768 x 12         4 layers, 16 heads
 ``paper-l``   224 px, patch 16, ViT-L         as ``paper``                   as ``paper``
@@ -22,7 +22,7 @@ _VIT_H = EncoderConfig(image_size=224, patch_size=16, width=1280, layers=32, hea
 _VIT_L = EncoderConfig(image_size=224, patch_size=16, width=1024, layers=24, heads=16)
 
 _ENCODERS: dict[Preset, EncoderConfig] = {
-    "tiny": EncoderConfig(image_size=64, patch_size=8, width=128, layers=4, heads=4),
+    "tiny": EncoderConfig(image_size=96, patch_size=12, width=128, layers=4, heads=4),
     "small": EncoderConfig(image_size=96, patch_size=8, width=192, layers=6, heads=6),
     "paper": _VIT_H,
     "paper-l": _VIT_L,
@@ -34,7 +34,7 @@ _PREDICTORS: dict[Preset, PredictorConfig] = {
     "paper-l": PredictorConfig(width=768, layers=12, heads=12),
 }
 _GRIDS: dict[Preset, int] = {"tiny": 8, "small": 6, "paper": 14, "paper-l": 14}
-_GPI_SIZES: dict[Preset, tuple[int, int]] = {"tiny": (1, 4), "small": (2, 6), "paper": (4, 16), "paper-l": (4, 16)}
+_GPI_SIZES: dict[Preset, tuple[int, int]] = {"tiny": (3, 4), "small": (2, 6), "paper": (4, 16), "paper-l": (4, 16)}
 
 
 def preset(name: Preset, *, action_dim: int, language_dim: int) -> ThinkJEPAConfig:

@@ -14,7 +14,7 @@ from agents.thinkjepa.encoder import ViTEncoder
 from agents.thinkjepa.images import normalise_frames, to_frames
 from agents.thinkjepa.masking import SEED_BLOCKS, sample_masks
 from agents.thinkjepa.model import ThinkJEPA
-from agents.thinkjepa.predictor import ActionMap
+from agents.thinkjepa.predictor import ActionMap, Carry
 from agents.thinkjepa.presets import preset
 from agents.thinkjepa.relevance import key_bias, resize
 from agents.thinkjepa.world_model import WorldModel
@@ -375,3 +375,27 @@ def test_mixed_precision_training_reaches_every_weight():
 def test_encoder_kinds_are_checked():
     with pytest.raises(ValidationError, match="kind"):
         EncoderConfig(**(asdict(ENCODER) | {"kind": "resnet"}))
+
+
+def test_what_is_at_one_point_reaches_the_other_and_nothing_else():
+    carry = Carry(points=2, width=3)
+    with torch.no_grad():  # what is at the first point is written at the second
+        carry.write.weight.zero_()
+        carry.write.bias.zero_()
+        carry.write.weight[3:, :3] = torch.eye(3)
+    tokens = torch.randn(1, 64, 3)
+    points = torch.tensor([[[0.3125, 0.1875], [0.8125, 0.6875]]])  # centres of the tokens (row 1, 2) and (5, 6)
+    added = carry(tokens, points, 8).view(8, 8, 3)
+    cells = torch.cartesian_prod(torch.arange(8), torch.arange(8)).float()
+    near = torch.exp(-(cells - torch.tensor([1.0, 2.0])).square().sum(1) / (2 * 0.7**2))
+    torch.testing.assert_close(added[5, 6], (near[:, None] * tokens[0]).sum(0) / near.sum())
+    assert added[1, 2].abs().max() < 1e-6 * added[5, 6].abs().max()
+    away = carry(tokens, torch.full((1, 2, 2), 2.0), 8)
+    assert away.abs().max() < 1e-6
+
+
+def test_carrying_can_be_left_out():
+    points = (IDENTITY_POINT, replace(IDENTITY_POINT, x=1, y=2))
+    assert world_model(action_points=points).predictor.carry is not None
+    assert world_model(action_points=points, carry=False).predictor.carry is None
+    assert world_model(action_points=points[:1]).predictor.carry is None
