@@ -308,6 +308,22 @@ class EnvRequest:
     video: bool = False
     recording: bool = False
 
+    def chosen_from(self, offered: Sequence[str], protocol: str) -> tuple[str, ...]:
+        """The observations to compute, of those that the protocol of that name offers.
+
+        Raises:
+            ValueError: One is asked for that is not offered.
+        """
+        if self.observation_keys is None:
+            return tuple(offered)
+        refused = [key for key in self.observation_keys if key not in offered]
+        if refused:
+            raise ValueError(
+                f"the agent asks for {refused[0]!r}, but protocol {protocol!r} offers {', '.join(offered)}: change the "
+                "agent or override protocol.observations"
+            )
+        return self.observation_keys
+
 
 class Benchmark(ABC):
     """A set of episodes, the world they run in, and how their results are put into tables."""

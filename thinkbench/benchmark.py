@@ -239,13 +239,7 @@ class ThinkBench(Benchmark):
             ValueError: An observation is asked for that the protocol does not allow.
         """
         protocol = self.protocol
-        keys = protocol.observations if request.observation_keys is None else request.observation_keys
-        refused = [key for key in keys if key not in protocol.observations]
-        if refused:
-            raise ValueError(
-                f"the agent asks for {refused[0]!r}, but protocol {protocol.name!r} offers "
-                f"{', '.join(protocol.observations)}: change the agent or override protocol.observations"
-            )
+        keys = request.chosen_from(protocol.observations, protocol.name)
         return ThinkBenchEnv(
             control=protocol.control,
             cameras=[camera for camera in CAMERAS if camera in protocol.observations],

@@ -190,13 +190,7 @@ class Calvin(Benchmark):
             RuntimeError: ``backend=official`` and the process has a simulator already, or a requirement is missing.
         """
         offered = OBSERVATION_KEYS if request.recording else self.protocol.observations
-        keys = offered if request.observation_keys is None else request.observation_keys
-        refused = [key for key in keys if key not in offered]
-        if refused:
-            raise ValueError(
-                f"the agent asks for {refused[0]!r}, but protocol {self.protocol.name!r} offers "
-                f"{', '.join(offered)}: change the agent or override protocol.observations"
-            )
+        keys = request.chosen_from(offered, self.protocol.name)
         render_mode = "rgb_array" if request.video else None
         renderer = cast("Renderer", self.protocol.renderer)
         if self.protocol.is_official:

@@ -168,13 +168,7 @@ class LanguageTable(Benchmark):
         """
         protocol = self.protocol
         offered = OBSERVATION_KEYS if request.recording else protocol.observations
-        keys = offered if request.observation_keys is None else request.observation_keys
-        refused = [key for key in keys if key not in offered]
-        if refused:
-            raise ValueError(
-                f"the agent asks for {refused[0]!r}, but protocol {protocol.name!r} offers "
-                f"{', '.join(offered)}: change the agent or override protocol.observations"
-            )
+        keys = request.chosen_from(offered, protocol.name)
         return LanguageTableEnv(
             protocol.families[0],
             protocol.mode,

@@ -140,13 +140,7 @@ class Subgoals(Benchmark):
         """
         protocol = self.protocol
         offered = (*protocol.observations, *(TRUTH_KEYS if request.recording else ()))
-        keys = offered if request.observation_keys is None else request.observation_keys
-        refused = [key for key in keys if key not in offered]
-        if refused:
-            raise ValueError(
-                f"the agent asks for {refused[0]!r}, but protocol {protocol.name!r} offers "
-                f"{', '.join(offered)}: change the agent or override protocol.observations"
-            )
+        keys = request.chosen_from(offered, protocol.name)
         return SubgoalEnv(
             cameras=[camera for camera in CAMERAS if camera in protocol.observations],
             image_size=protocol.image_size,
