@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from agents.planning import Goals, Lane, PlanningAgent
-from harness.interfaces import Observation, SubGoalTruth, TaskView
+from harness.interfaces import Observation, ShowsGoal, TaskView
 
 
 @dataclass(kw_only=True)
@@ -33,7 +33,7 @@ class OracleGoal(PlanningAgent[_Lane]):
         Raises:
             ValueError: The environment has no picture of the goal.
         """
-        if not isinstance(view.privileged, SubGoalTruth):
+        if not isinstance(view.privileged, ShowsGoal):
             raise ValueError("agent=oracle_goal needs a picture of the goal; use it with benchmark=subgoals")
         return _Lane(view, goal=self.encode([view.privileged.goal_image()])[0])
 

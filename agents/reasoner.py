@@ -15,7 +15,7 @@ from torch import Tensor
 
 from agents.thinkjepa.config import WorldModelConfig
 from agents.thinkjepa.relevance import spot_maps
-from harness.interfaces import Observation, SubGoalTruth, TaskView
+from harness.interfaces import Observation, StatesSubGoals, TaskView
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,10 @@ class ScriptedReasoner:
             ValueError: The environment's ground truth states no sub-goals.
         """
         truth = view.privileged
-        if not isinstance(truth, SubGoalTruth):
-            raise ValueError("reasoner=scripted needs a world that states sub-goals; use it with benchmark=subgoals")
+        if not isinstance(truth, StatesSubGoals):
+            raise ValueError(
+                "reasoner=scripted needs a world that states sub-goals; use it with benchmark=thinkbench or subgoals"
+            )
         stated = truth.stated_subgoals()
         if not self._attention:
             return [SubGoal(subgoal.text, None) for subgoal in stated]

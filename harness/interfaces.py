@@ -396,15 +396,20 @@ class StatedSubGoal:
 
 
 @runtime_checkable
-class SubGoalTruth(Protocol):
-    """Ground truth that knows what is to be done next; a world's ``TaskEnv.privileged()`` may be one.
+class StatesSubGoals(Protocol):
+    """Ground truth that knows what is to be done next; a world's ``TaskEnv.privileged()`` may be such.
 
-    It stands in for a perfect reasoner (``stated_subgoals``) and a perfect goal (``goal_image``), so that the other
-    parts of an agent can be measured by themselves. Agents that use it are privileged.
+    It stands in for a perfect reasoner, so that the other parts of an agent can be measured by themselves. Agents that
+    use it are privileged.
     """
 
     def stated_subgoals(self) -> Sequence[StatedSubGoal]:
-        """The sub-goals that are left, in the order in which they are to be reached."""
+        """The sub-goals that are left, in the order in which they are to be reached; at least one."""
+
+
+@runtime_checkable
+class ShowsGoal(Protocol):
+    """Ground truth that knows what reaching the goal looks like; as `StatesSubGoals`, for a perfect goal."""
 
     def goal_image(self) -> npt.NDArray[np.uint8]:
         """What the static camera sees where the goal is reached, ``uint8 (H, W, 3)``, as large as observations are."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,15 @@ from envs.tabletop.env import TabletopEnv
 from envs.tabletop.robot import Visuals
 from envs.tabletop.scene import SceneSpec, WorldState
 from envs.tabletop.world import CONTROL_HZ, TabletopWorld
-from harness.interfaces import EpisodeSpec, Observation
+from harness.interfaces import EpisodeSpec, Observation, StatedSubGoal
+from thinkbench.abstraction import abstract, domain_of
 from thinkbench.generator import generate
 from thinkbench.literals import Goal, Literal
 from thinkbench.milestones import MilestoneTracker
 from thinkbench.predicates import broken_rule, goal_holds
 from thinkbench.specs import to_spec
-from thinkbench.symbolic import Move
+from thinkbench.subgoals.goals import KINDS, move_in_words
+from thinkbench.symbolic import Move, UnsolvableError, shortest_plan
 from thinkbench.templates import load_templates
 
 _RANDOM_SUITE = 2**32  # suite seed of episodes that are drawn by `reset` itself; no protocol uses it
@@ -55,6 +57,33 @@ class ThinkBenchTruth:
     def world(self) -> TabletopWorld:
         """The world itself: privileged agents read it and command nothing."""
         return self._world.privileged()
+
+    def stated_subgoals(self) -> tuple[StatedSubGoal, ...]:
+        """The moves of a shortest plan from here, in words; see `harness.interfaces.StatesSubGoals`.
+
+        Where no plan leads to the goal, or it is reached, that is the instruction itself.
+        """
+        state = self.state()
+        domain = domain_of(state.scene, self.goal, self.rules)
+        try:
+            plan = shortest_plan(domain, abstract(state, domain), self.goal)
+        except UnsolvableError:
+            plan = ()
+        stated = [move_in_words(state.scene, move, domain) for move in plan]
+        if not stated:
+            return (StatedSubGoal(self.episode.stages[0].instruction, ()),)
+        return tuple(
+            StatedSubGoal(subgoal.text(KINDS[subgoal.kind].standard[0]), self.seen_at(subgoal.literals[0].args))
+            for subgoal in stated
+        )
+
+    def seen_at(self, names: Iterable[str]) -> tuple[tuple[float, float], ...]:
+        """Where the static camera sees objects and zones, ``(u, v)`` from 0 to 1; other words are nowhere."""
+        state = self.state()
+        places = {name: body.position for name, body in state.objects.items()}
+        places |= {zone.name: (*zone.centre, 0.0) for zone in state.scene.zones}
+        points = self.world.project("rgb_static", [places[name] for name in names if name in places])
+        return tuple((float(u), float(v)) for u, v in points)
 
 
 class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):

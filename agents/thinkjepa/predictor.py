@@ -202,7 +202,7 @@ class Carry(nn.Module):
     """Shows what is at each point of an action to the tokens at its points.
 
     An action that takes something from one point to another changes the second by what is at the first. Attention can
-    learn to look there, in many steps; this gives the content of the one to the other and leaves to be learnt what follows.
+    learn to look there, in many steps; this gives the content of the one to the other, and learns what follows.
     """
 
     _WIDTH = 0.7  # of the bump within which tokens are read and written, in token cells

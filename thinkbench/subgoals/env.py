@@ -45,14 +45,9 @@ class SubgoalTruth(ThinkBenchTruth):
     goal_image: Callable[[], Image]
 
     def stated_subgoals(self) -> tuple[StatedSubGoal, ...]:
-        """The instruction, and where what its literals name is seen now; see `harness.interfaces.SubGoalTruth`."""
-        state = self.state()
-        places = {name: body.position for name, body in state.objects.items()}
-        places |= {zone.name: (*zone.centre, 0.0) for zone in state.scene.zones}
-        named = dict.fromkeys(word for literal in self.goal for word in literal.args if word in places)
-        points = self.world.project("rgb_static", [places[name] for name in named])
-        stated = StatedSubGoal(self.episode.stages[0].instruction, tuple((float(u), float(v)) for u, v in points))
-        return (stated,)
+        """The instruction, which is a sub-goal itself."""
+        named = dict.fromkeys(word for literal in self.goal for word in literal.args)
+        return (StatedSubGoal(self.episode.stages[0].instruction, self.seen_at(named)),)
 
 
 class SubgoalEnv(ThinkBenchEnv):

@@ -23,9 +23,10 @@ from envs.tabletop.shapes import (
     is_container,
 )
 from thinkbench.abstraction import may_rest
-from thinkbench.language import describe
+from thinkbench.language import AmbiguousError, describe
 from thinkbench.literals import Goal, Literal
 from thinkbench.predicates import at_rest, evaluate, on
+from thinkbench.symbolic import TABLE, Domain, Move
 
 EDGES = ("left", "right", "back", "front")
 
@@ -130,6 +131,31 @@ def subgoals(scene: SceneSpec) -> tuple[SubGoal, ...]:
         AmbiguousError: Two objects cannot be told apart in words.
     """
     return tuple(_enumerate(scene))
+
+
+def move_in_words(scene: SceneSpec, move: Move, domain: Domain) -> SubGoal:
+    """One move of a symbolic plan as a sub-goal. Objects that look alike are called alike."""
+    item, place = move.item, move.destination
+    names: tuple[str, ...] = (item, place)
+    if place == TABLE:
+        names = (item,)
+        kind, literal = "table", Literal("on_table", names)
+    elif place in domain.spans:
+        names = (item, *domain.spans[place].posts)
+        kind, literal = "bridge", Literal("bridges", names)
+    else:
+        kind = "zone" if place in domain.zones else "inside" if place in domain.containers else "on"
+        literal = Literal("at_zone" if kind == "zone" else kind, names)
+    phrases = {zone.name: f"the {zone.colour} zone" for zone in scene.zones}
+    phrases |= {spec.name: _called(spec, scene.objects) for spec in scene.objects if spec.name in names}
+    return SubGoal(kind, (literal,), tuple(phrases[name] for name in names))
+
+
+def _called(spec: ObjectSpec, objects: Sequence[ObjectSpec]) -> str:
+    try:
+        return describe(spec, objects)
+    except AmbiguousError:
+        return f"the {spec.colour} {spec.kind}"
 
 
 def holding(state: WorldState, goals: Sequence[SubGoal]) -> list[bool]:

@@ -7,15 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from envs.tabletop.scene import SceneSpec
 from envs.tabletop.shapes import WORKSPACE
+from thinkbench.abstraction import domain_of
 from thinkbench.geometry import footprint, separation
 from thinkbench.ideal import carry_out, ideal_state
 from thinkbench.layout import MIN_GAP
+from thinkbench.literals import Literal
+from thinkbench.motion import placement_of
+from thinkbench.names import FROZEN
 from thinkbench.predicates import check, goal_holds, on_table
-from thinkbench.subgoals.goals import KINDS, holding, subgoals
+from thinkbench.subgoals.goals import KINDS, holding, move_in_words, subgoals
 from thinkbench.subgoals.scenes import MAX_OBJECTS, draw_scene
 from thinkbench.subgoals.solver import next_action
-from thinkbench.symbolic import UnsolvableError
+from thinkbench.suite import load_suite
+from thinkbench.symbolic import Move, UnsolvableError
 
 SEEDS = st.integers(0, 2**32)
 
@@ -93,3 +99,20 @@ def test_held_out_words_are_never_standard_ones() -> None:
         assert len(phrasing.standard) >= 2
         assert phrasing.held_out
         assert not set(phrasing.standard) & set(phrasing.held_out)
+
+
+@pytest.mark.parametrize("number", [0, 57, 110, 160, 199])
+def test_moves_of_a_plan_are_sub_goals_in_words(number: int) -> None:
+    meta = load_suite(FROZEN).records[number].meta
+    scene = SceneSpec.from_dict(meta["scene"])
+    goal = tuple(Literal.from_list(words) for words in meta["goal"])
+    rules = tuple(Literal.from_list(words) for words in meta["rules"])
+    domain, state = domain_of(scene, goal, rules), ideal_state(scene)
+    for move in (Move(*pair) for pair in meta["plan"]):
+        stated = move_in_words(scene, move, domain)
+        text = stated.text(KINDS[stated.kind].standard[0])
+        assert "_" not in text
+        assert not goal_holds(state, stated.literals)
+        state = carry_out(state, placement_of(state, domain, goal, move))
+        assert goal_holds(state, stated.literals), text
+    assert goal_holds(state, goal)
