@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from agents.thinkjepa.checkpoints import from_pretrained, locate
+from agents.thinkjepa.checkpoints import SUMS, from_pretrained, locate
 from agents.thinkjepa.distances import Objective
 from agents.thinkjepa.images import looked_at, to_frames
 from agents.thinkjepa.planner.config import PlannerConfig
@@ -118,8 +118,8 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
 
     @classmethod
     def checkpoint_path(cls, name: str) -> Path:
-        """See `Agent.checkpoint_path`; a shipped model or one from the hub has a folder, too."""
-        return locate(name)
+        """See `Agent.checkpoint_path`: the sums of weights and configuration, so that a card may be edited."""
+        return locate(name) / SUMS
 
     @abstractmethod
     def begin(self, view: TaskView, observation: Observation) -> LaneT:

@@ -170,7 +170,9 @@ class Agent(ABC):
 
     @classmethod
     def checkpoint_path(cls, name: str) -> Path:
-        """The file or folder that a parameter ``checkpoint`` or ``*_checkpoint`` names; its content is hashed.
+        """What identifies the checkpoint that a parameter ``checkpoint`` or ``*_checkpoint`` names: a file or folder.
+
+        A hash of its content is part of a run's identity.
 
         Raises:
             ValueError: There is none.
