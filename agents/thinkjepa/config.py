@@ -36,6 +36,7 @@ class EncoderConfig:
         layers: Transformer blocks.
         heads: Attention heads.
         mlp_ratio: Hidden width of a block's MLP over ``width``.
+        stem: What makes tokens of patches: one ``linear`` layer, or ``conv``, see `encoder.ConvStem`.
         crop: The part of a picture that is brought to ``image_size``: left, top, right and bottom from 0 to 1.
     """
 
@@ -46,6 +47,7 @@ class EncoderConfig:
     layers: PositiveInt
     heads: PositiveInt
     mlp_ratio: PositiveFloat = 4.0
+    stem: Literal["linear", "conv"] = "linear"
     crop: Crop = WHOLE
 
     def __post_init__(self) -> None:
@@ -53,6 +55,9 @@ class EncoderConfig:
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
             raise ValueError(f"crop={self.crop}: give left, top, right and bottom from 0 to 1")
         _require_divisible("image_size", self.image_size, "patch_size", self.patch_size)
+        if self.stem == "conv":
+            _require_divisible("patch_size", self.patch_size, "the strides of the stem", 4)
+            _require_divisible("width", self.width, "the groups of the stem", 16)
         _require_divisible("width", self.width, "heads", self.heads)
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +22,7 @@ class ViTEncoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.embed = nn.Conv2d(3, config.width, config.patch_size, stride=config.patch_size)
+        self.embed = ConvStem(config) if config.stem == "conv" else _patches(3, config.width, config.patch_size)
         self.positions = nn.Parameter(torch.empty(config.side**2, config.width))
         self.blocks = nn.ModuleList(
             Block(config.width, config.heads, mlp_ratio=config.mlp_ratio) for _ in range(config.layers)
@@ -45,7 +47,9 @@ class ViTEncoder(nn.Module):
         """
         check_size(frames, self.config)
         batch, clip = frames.shape[:2]
-        pixels = normalise_frames(frames).flatten(0, 1).to(self.embed.weight.dtype)
+        pixels = normalise_frames(frames).flatten(0, 1).to(self.positions.dtype)
+        if index is not None and self.config.stem == "conv":
+            pixels = pixels * self._visible(index, batch * clip).to(pixels.dtype)
         patches = self.embed(pixels).flatten(2).transpose(1, 2) + self.positions
         if index is None:
             return self._transform(patches).reshape(batch, clip, -1, self.config.width)
@@ -54,10 +58,45 @@ class ViTEncoder(nn.Module):
         same_frame = (frame.unsqueeze(2) == frame.unsqueeze(1)).unsqueeze(1)
         return self._transform(context, same_frame)
 
+    def _visible(self, index: Tensor, frames: int) -> Tensor:
+        """1 at the pixels of the patches ``index`` ``(B, S)``, else 0: ``(B * T, 1, H, W)``."""
+        side, size = self.config.side, self.config.patch_size
+        seen = torch.zeros(len(index), frames // len(index) * side**2, device=index.device).scatter(1, index, 1.0)
+        return seen.view(frames, 1, side, side).repeat_interleave(size, 2).repeat_interleave(size, 3)
+
     def _transform(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
         for block in self.blocks:
             tokens = block(tokens, bias=bias)
         return self.norm(tokens)  # type: ignore[no-any-return]
+
+
+class ConvStem(nn.Module):
+    """Three convolutions in place of one linear layer per patch, after Xiao et al., "Early Convolutions Help
+    Transformers See Better" (NeurIPS 2021).
+
+    Without the normalisation between them states collapse. Neighbouring patches overlap by a pixel or two, so pixels
+    that the context of a masked clip must not see are blackened before.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        channels = (3, config.width // 4, config.width // 2)
+        self.convolutions = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(4, after), nn.GELU())
+                for before, after in itertools.pairwise(channels)
+            ),
+            _patches(channels[-1], config.width, config.patch_size // 4),
+        )
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """``(B, 3, H, W)`` to ``(B, D, side, side)``."""
+        return self.convolutions(pixels)  # type: ignore[no-any-return]
+
+
+def _patches(channels: int, width: int, size: int) -> nn.Conv2d:
+    """One linear layer per patch of ``size`` x ``size``."""
+    return nn.Conv2d(channels, width, size, stride=size)
 
 
 def check_size(frames: Tensor, config: EncoderConfig) -> None:

@@ -399,3 +399,26 @@ def test_carrying_can_be_left_out():
     assert world_model(action_points=points).predictor.carry is not None
     assert world_model(action_points=points, carry=False).predictor.carry is None
     assert world_model(action_points=points[:1]).predictor.carry is None
+
+
+@pytest.mark.parametrize("stem", ["linear", "conv"])
+def test_what_is_masked_does_not_reach_the_context(stem):
+    config = replace(ENCODER, image_size=32, patch_size=8, width=32, stem=stem)
+    encoder = awake(ViTEncoder(config))
+    frames = torch.rand(2, 2, 3, 32, 32)
+    index = torch.tensor([[0, 5, 17], [3, 20, 31]])
+    changed = frames.clone()
+    for sample, seen in enumerate(index.tolist()):
+        for patch in set(range(32)) - set(seen):
+            frame, row, column = patch // 16, patch % 16 // 4 * 8, patch % 4 * 8
+            changed[sample, frame, :, row : row + 8, column : column + 8] = torch.rand(3, 8, 8)
+    torch.testing.assert_close(encoder(changed, index), encoder(frames, index))
+    assert not torch.allclose(encoder(changed), encoder(frames))
+
+
+def test_a_stem_must_fit_patches_and_width():
+    assert ViTEncoder(replace(ENCODER, width=32, stem="conv"))(torch.rand(1, 1, 3, 16, 16)).shape == (1, 1, 16, 32)
+    with pytest.raises(ValueError, match="patch_size=2 is no multiple of the strides of the stem=4"):
+        replace(ENCODER, image_size=16, patch_size=2, width=32, stem="conv")
+    with pytest.raises(ValueError, match="width=24 is no multiple of the groups of the stem=16"):
+        replace(ENCODER, stem="conv")
