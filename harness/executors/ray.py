@@ -153,7 +153,8 @@ class RayExecutor:
                 "object_store_memory": LOCAL_OBJECT_STORE_BYTES,
             }
         try:
-            ray.init(address=self._address, **options)
+            # Without an address Ray would join a cluster that somebody left running here, and refuse the options.
+            ray.init(address=self._address or "local", **options)
         except (ConnectionError, RayError) as error:
             raise WorkerStartError(f"cannot connect to Ray at ray.address={self._address}: {error}") from error
         finally:

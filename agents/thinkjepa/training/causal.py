@@ -37,7 +37,8 @@ class Causal(Objective):
     """Teacher forcing over windows, a short roll-out, a regulariser, inverse dynamics, and readouts of ground truth.
 
     The state auxiliary reads positions from the first state of a window. The object map is read from that state and, so
-    that predictions say where things will be, from the prediction of the second.
+    that predictions say where things will be, from the prediction of the second. Where neither prediction nor roll-out
+    has a weight, nothing is predicted: the encoder is trained by what can be read from its states.
 
     Raises:
         TrainingError: No episode is as long as a window, or the object map needs what the data do not have.
@@ -120,18 +121,22 @@ class Causal(Objective):
         frames = self.look(samples["rows"])
         features = world.features(frames)
         states = world.normalise(features.float())
-        targets = self._targets(frames, states)
-        conditioning = world.condition(samples["actions"])
-        bias = world.key_bias(samples.get("relevance"))
-        steps = range(config.rollout)
-        predicted = torch.stack([world.advance(states[:, step], conditioning.at(step), bias) for step in steps], dim=1)
-        terms = {"prediction": self.loss(predicted, targets[:, 1:])}
-        if config.weights.rollout:
-            state, rolled = predicted[:, 0], []
-            for step in steps[1:]:
-                state = world.advance(state, conditioning.at(step), bias)
-                rolled.append(state)
-            terms["rollout"] = rollout_loss(torch.stack(rolled, 1), targets[:, 2:], self.loss)
+        terms: dict[str, Tensor] = {}
+        after = states[:, 1]
+        if config.weights.prediction or config.weights.rollout:
+            targets = self._targets(frames, states)
+            conditioning = world.condition(samples["actions"])
+            bias = world.key_bias(samples.get("relevance"))
+            steps = range(config.rollout)
+            each = [world.advance(states[:, step], conditioning.at(step), bias) for step in steps]
+            state = after = each[0]
+            terms["prediction"] = self.loss(torch.stack(each, dim=1), targets[:, 1:])
+            if config.weights.rollout:
+                rolled = []
+                for step in steps[1:]:
+                    state = world.advance(state, conditioning.at(step), bias)
+                    rolled.append(state)
+                terms["rollout"] = rollout_loss(torch.stack(rolled, 1), targets[:, 2:], self.loss)
         if config.regulariser != "none":
             terms["regulariser"] = self.regularisation(features[:, 0], dict(batch.shared))
         if self.inverse is not None:
@@ -141,11 +146,11 @@ class Causal(Objective):
             read, labels = gathered(self.state(states[:, 0]).float()), gathered(samples["labels"])
             terms["state"] = known_mse(read, labels, labels.isfinite())
         if self.map is not None:
-            each = [
+            both = [
                 object_map_loss(self.map(state), ObjectMap(samples[f"words_{name}"], samples[f"place_{name}"]))
-                for state, name in ((states[:, 0], "before"), (predicted[:, 0], "after"))
+                for state, name in ((states[:, 0], "before"), (after, "after"))
             ]
-            terms["objects"] = torch.stack(each).mean()
+            terms["objects"] = torch.stack(both).mean()
         return terms
 
     def _targets(self, frames: Tensor, states: Tensor) -> Tensor:

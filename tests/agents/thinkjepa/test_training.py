@@ -98,7 +98,7 @@ def test_the_checkpoint_holds_what_planning_needs(world_model):
     assert checkpoint.model.world_model.action_std.min() > 0.1
     assert checkpoint.thresholds["token_cosine"] > 0
     card = (world_model / "checkpoint" / "README.md").read_text()
-    assert "Ground truth that was read in training: objects' positions (state auxiliary)" in card
+    assert "Ground truth that was read in training: objects' names and positions (object map)" in card
     assert "| probe_r2 |" in card
 
 
@@ -188,7 +188,9 @@ def test_ways_of_masking(overrides, tmp_path, change):
         ["objective.target=stopped", "objective.regulariser=vicreg"],
         ["objective.regulariser=spectral", "objective.loss.kind=smooth_l1"],
         ["objective.regulariser=none", "objective.weights.inverse_dynamics=0"],
-        ["objective.weights.state=0", "objective.state=[]", "objective.weights.objects=0", "camera=none"],
+        ["objective.weights.objects=0", "camera=none"],
+        ["objective.weights.state=0.3", "objective.state=[object_states]"],
+        ["objective.weights={prediction:0,rollout:0}", "optimiser.learning_rates.predictor=0"],
         ["objective.rollout=1", "objective.weights.rollout=0", "data.action_block=2"],
     ],
 )
