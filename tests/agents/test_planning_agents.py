@@ -254,7 +254,12 @@ def skills(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("agent", ["thinkjepa", "oracle_goal"])
 def test_the_harness_runs_them_on_subgoals(agent: str, skills: str, tmp_path: Path) -> None:
-    words = [f"agent={agent}", f"agent.checkpoint={skills}", "agent.planner.population=100", f"run_dir={tmp_path / 'r'}"]
+    words = [
+        f"agent={agent}",
+        f"agent.checkpoint={skills}",
+        "agent.planner.population=100",
+        f"run_dir={tmp_path / 'r'}",
+    ]
     overrides = ["benchmark=subgoals", "limit=2", "executor.lanes=2", "protocol.image_size=32", "protocol.max_steps=1"]
     assert main(["run", *words, *overrides]) == 0
     with sqlite3.connect(tmp_path / "r" / "run.sqlite") as store:
