@@ -168,8 +168,7 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         if self._bounds is not None and all(np.array_equal(*pair) for pair in zip(self._bounds, bounds, strict=True)):
             return
         low, high = bounds
-        config = self._planner_config
-        self._planner = LatentPlanner(self.world, config, self._objective, low=low, high=high)
+        self._planner = LatentPlanner(self.world, self._planner_config, self._objective, low=low, high=high)
         self._bounds = bounds
 
     def _plan(self, lanes: Sequence[LaneT], observations: Sequence[Observation]) -> list[LaneT]:

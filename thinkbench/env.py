@@ -73,13 +73,12 @@ class ThinkBenchTruth:
         if not stated:
             return (StatedSubGoal(self.episode.stages[0].instruction, ()),)
         return tuple(
-            StatedSubGoal(subgoal.text(KINDS[subgoal.kind].standard[0]), self.seen_at(subgoal.literals[0].args))
+            StatedSubGoal(subgoal.text(KINDS[subgoal.kind].standard[0]), self.seen_at(state, subgoal.literals[0].args))
             for subgoal in stated
         )
 
-    def seen_at(self, names: Iterable[str]) -> tuple[tuple[float, float], ...]:
+    def seen_at(self, state: WorldState, names: Iterable[str]) -> tuple[tuple[float, float], ...]:
         """Where the static camera sees objects and zones, ``(u, v)`` from 0 to 1; other words are nowhere."""
-        state = self.state()
         places = {name: body.position for name, body in state.objects.items()}
         places |= {zone.name: (*zone.centre, 0.0) for zone in state.scene.zones}
         points = self.world.project("rgb_static", [places[name] for name in names if name in places])

@@ -125,20 +125,13 @@ def test_what_is_seen_is_the_goal_where_it_is_reached(checkpoint: str) -> None:
     assert agent.pop_events(0)[0].data["distance"] == pytest.approx(0, abs=1e-6)
 
 
-def test_blocks_are_executed_before_the_next_plan(tmp_path: Path) -> None:
-    agent = oracle(_blocks(tmp_path), planner=replace(PLANNER, horizon=2, action_block=3))
+def test_blocks_are_executed_before_the_next_plan(checkpoint: str) -> None:
+    agent = oracle(checkpoint, planner=replace(PLANNER, horizon=2, action_block=3))
     space = Box(-1.0, 1.0, (1,), np.float32)
     agent.reset(0, TaskView("", space, None, 4, 0, SeedPath(0, "e", 0), Truth()), see(0))
     acted = [agent.act({0: see(number)})[0] for number in range(4)]
     assert all(action.shape == (1,) for action in acted)
     assert kinds(agent) == ["plan", "compute"] * 2
-
-
-def _blocks(folder: Path) -> str:
-    model = awake(ThinkJEPA(model_config()))
-    assert isinstance(model, ThinkJEPA)
-    save_pretrained(model, folder)
-    return str(folder)
 
 
 def test_other_actions_than_the_models_are_refused(checkpoint: str) -> None:

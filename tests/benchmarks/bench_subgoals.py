@@ -36,19 +36,16 @@ import torch
 from torch import Tensor
 
 from agents.planning import CAMERA
-from agents.reasoner import ScriptedReasoner
+from agents.thinkjepa.agent import ThinkJEPAAgent
 from agents.thinkjepa.checkpoints import from_pretrained
 from agents.thinkjepa.distances import Objective
-from agents.thinkjepa.images import looked_at, to_frames
-from agents.thinkjepa.model import ThinkJEPA
 from agents.thinkjepa.planner.config import PlannerConfig
 from agents.thinkjepa.planner.latent import LatentPlanner
-from agents.thinkjepa.words import embed
 from envs.bullet import SimulationError
 from envs.tabletop.actions import MAX_TURN, Primitive, from_unit, parse_skill, skill_action
 from envs.tabletop.skills import pick_and_place
 from envs.tabletop.world import CONTROL_HZ
-from harness.interfaces import EpisodeSpec, SeedPath, TaskView
+from harness.interfaces import EpisodeSpec, Observation, SeedPath, TaskView
 from thinkbench.predicates import goal_holds
 from thinkbench.subgoals.env import SubgoalEnv, SubgoalTruth
 from thinkbench.subgoals.goals import KINDS
@@ -113,32 +110,23 @@ def carry_out(truth: SubgoalTruth, actions: Sequence[Action], env: SubgoalEnv) -
 
 
 class Judge:
-    """A model that ranks candidates."""
+    """An agent that ranks candidates."""
 
-    def __init__(self, model: ThinkJEPA) -> None:
-        self.model, self.world = model, model.world_model
-        self.reasoner = ScriptedReasoner(self.world.config)
+    def __init__(self, checkpoint: str) -> None:
+        self.agent = ThinkJEPAAgent(checkpoint=checkpoint, planner=PlannerConfig(horizon=1), device="cpu")
         self.objective = Objective()
-
-    def encode(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> Tensor:
-        """``(B, N, D)``."""
-        encoder = self.world.config.encoder
-        pixels = np.stack([looked_at(picture, encoder.image_size, encoder.crop) for picture in pictures])
-        return self.world.encode(to_frames(torch.from_numpy(pixels)).unsqueeze(1))[:, 0]
 
     def foresee(self, state: Tensor, actions: Sequence[Action], relevance: Tensor | None) -> Tensor:
         """Predicted states ``(B, N, D)`` of one state ``(1, N, D)``."""
         tried = torch.from_numpy(np.stack(actions)).unsqueeze(1)
         maps = None if relevance is None else relevance.expand(len(tried), -1)
-        return self.world.rollout(state.expand(len(tried), -1, -1), tried, maps)[:, 0]
+        return self.agent.world.rollout(state.expand(len(tried), -1, -1), tried, maps)[:, 0]
 
-    def project(self, view: TaskView, state: Tensor) -> tuple[Tensor, Tensor]:
+    def project(self, view: TaskView, observation: Observation, state: Tensor) -> tuple[Tensor, Tensor]:
         """The goal ``(1, N, D)`` of the instruction, and where to look ``(1, N)``."""
-        (subgoal,) = self.reasoner.propose(view, {})
-        assert subgoal.attention is not None
-        relevance = subgoal.attention.unsqueeze(0)
-        embedding = embed([subgoal.text], self.model.config.gpi.language_dim)
-        return self.model.gpi(embedding, relevance, state).float(), relevance
+        goals = self.agent.goals([self.agent.begin(view, observation)], [observation], state)
+        assert goals.relevance is not None
+        return goals.states, goals.relevance
 
 
 def ranking(distance: Tensor, succeeds: npt.NDArray[np.bool_]) -> dict[str, float]:
@@ -177,10 +165,10 @@ def examine(judge: Judge, env: SubgoalEnv, spec: EpisodeSpec) -> dict[str, Any]:
     succeeds = np.array([one.succeeds for one in tried])
     actions = [one.action for one in tried]
     view = TaskView(spec.stages[0].instruction, env.action_space, None, 4, 0, SeedPath(0, "x", 0), truth)  # type: ignore[arg-type]
-    state = judge.encode([observation[CAMERA]])
-    seen = judge.encode([one.picture for one in tried])
-    image = judge.encode([truth.goal_image()])
-    words, relevance = judge.project(view, state)
+    state = judge.agent.encode([observation[CAMERA]])
+    seen = judge.agent.encode([one.picture for one in tried])
+    image = judge.agent.encode([truth.goal_image()])
+    words, relevance = judge.project(view, observation, state)
     plain, guided = judge.foresee(state, actions, None), judge.foresee(state, actions, relevance)
     found: dict[str, Any] = {
         "image, seen": ranking(judge.objective(seen, image), succeeds),
@@ -193,7 +181,7 @@ def examine(judge: Judge, env: SubgoalEnv, spec: EpisodeSpec) -> dict[str, Any]:
     certified = judge.objective(guided[:1], words).item()
     for name, (population, iterations) in BUDGETS.items():
         config = PlannerConfig(population=population, iterations=iterations, horizon=1, initial_std=0.6, execute="best")
-        planner = LatentPlanner(judge.world, config, low=-np.ones(6), high=np.ones(6))
+        planner = LatentPlanner(judge.agent.world, config, low=-np.ones(6), high=np.ones(6))
         plan = planner.plan(state, words, [spec.seed], relevance=relevance)
         (outcome,) = carry_out(truth, [plan.actions[0, 0].numpy()], env) or [Tried(actions[0], False, actions[0])]  # type: ignore[arg-type]
         cost = plan.costs[0, -1].item()
@@ -220,8 +208,8 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
 
 def main() -> dict[str, Any]:
     """Measure everything and print it."""
-    checkpoint = from_pretrained(os.environ.get("HARNESS_CHECKPOINT", "tiny-tabletop"))
-    judge = Judge(checkpoint.model)
+    checkpoint = os.environ.get("HARNESS_CHECKPOINT", "tiny-tabletop")
+    judge = Judge(checkpoint)
     specs = draw_specs("tuning", SEED, tuple(KINDS), PER_KIND, max_steps=4, wording="standard")
     specs = [spec for spec in specs if spec.meta["moves"] == 1]
     env = SubgoalEnv(observation_keys=(CAMERA,), cameras=(CAMERA,), render_mode="rgb_array")
@@ -233,7 +221,7 @@ def main() -> dict[str, Any]:
     env.close()
     kinds = [spec.meta["kind"] for spec in specs]
     numbers: dict[str, Any] = {
-        "checkpoint": checkpoint.digest,
+        "checkpoint": from_pretrained(checkpoint).digest,
         "episodes": len(specs),
         "all": summary(rows),
         "by_kind": {k: summary([r for r, kind in zip(rows, kinds, strict=True) if kind == k]) for k in KINDS},

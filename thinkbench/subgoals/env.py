@@ -47,7 +47,7 @@ class SubgoalTruth(ThinkBenchTruth):
     def stated_subgoals(self) -> tuple[StatedSubGoal, ...]:
         """The instruction, which is a sub-goal itself."""
         named = dict.fromkeys(word for literal in self.goal for word in literal.args)
-        return (StatedSubGoal(self.episode.stages[0].instruction, self.seen_at(named)),)
+        return (StatedSubGoal(self.episode.stages[0].instruction, self.seen_at(self.state(), named)),)
 
 
 class SubgoalEnv(ThinkBenchEnv):

@@ -146,9 +146,13 @@ def move_in_words(scene: SceneSpec, move: Move, domain: Domain) -> SubGoal:
     else:
         kind = "zone" if place in domain.zones else "inside" if place in domain.containers else "on"
         literal = Literal("at_zone" if kind == "zone" else kind, names)
-    phrases = {zone.name: f"the {zone.colour} zone" for zone in scene.zones}
+    phrases = _zone_phrases(scene)
     phrases |= {spec.name: _called(spec, scene.objects) for spec in scene.objects if spec.name in names}
     return SubGoal(kind, (literal,), tuple(phrases[name] for name in names))
+
+
+def _zone_phrases(scene: SceneSpec) -> dict[str, str]:
+    return {zone.name: f"the {zone.colour} zone" for zone in scene.zones}
 
 
 def _called(spec: ObjectSpec, objects: Sequence[ObjectSpec]) -> str:
@@ -183,7 +187,7 @@ def asked_for(state: WorldState, goal: Goal) -> frozenset[str]:
 
 def _enumerate(scene: SceneSpec) -> Iterator[SubGoal]:
     phrase = {spec.name: describe(spec, scene.objects) for spec in scene.objects}
-    phrase |= {zone.name: f"the {zone.colour} zone" for zone in scene.zones}
+    phrase |= _zone_phrases(scene)
     movable = [spec for spec in scene.objects if graspable_width(spec.kind, spec.size) is not None]
 
     def goal(kind: str, names: Sequence[str], *literals: Literal) -> SubGoal:
