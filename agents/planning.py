@@ -20,6 +20,7 @@ from agents.thinkjepa.images import looked_at, to_frames
 from agents.thinkjepa.planner.config import PlannerConfig
 from agents.thinkjepa.planner.latent import LatentPlanner
 from agents.thinkjepa.planner.shooting import shift
+from agents.thinkjepa.words import embed
 from harness.interfaces import Action, Agent, AgentEvent, Observation, TaskView
 
 Precision = Literal["auto", "float32", "bf16"]
@@ -161,6 +162,20 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         encoder = self.world.config.encoder
         pixels = torch.from_numpy(np.stack([looked_at(p, encoder.image_size, encoder.crop) for p in pictures]))
         return self.world.encode(to_frames(pixels.to(self._device)).unsqueeze(1))[:, 0]
+
+    def require_words(self) -> None:
+        """Raise ``ValueError`` unless sentences can be projected without a language model."""
+        if self.model.config.gpi.text != "hashed_words":
+            raise ValueError(
+                "the checkpoint was trained on the embeddings of a language model, and there is none here; give one "
+                "with gpi.text=hashed_words"
+            )
+
+    @torch.no_grad()
+    def project(self, texts: Sequence[str], relevance: Tensor, states: Tensor) -> Tensor:
+        """Goals ``(E, N, D)`` of sentences in states ``(E, N, D)``, with attention maps ``(E, N)`` of mean 1."""
+        embeddings = embed(texts, self.model.config.gpi.language_dim).to(states.device)
+        return self.model.gpi(embeddings, relevance, states).float()  # type: ignore[no-any-return]
 
     def _prepare(self, view: TaskView) -> None:
         """Make the planner at the first reset: that is where the actions become known."""

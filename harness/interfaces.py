@@ -416,6 +416,9 @@ class ShowsGoal(Protocol):
     def goal_image(self) -> npt.NDArray[np.uint8]:
         """What the static camera sees where the goal is reached, ``uint8 (H, W, 3)``, as large as observations are."""
 
+    def next_image(self) -> npt.NDArray[np.uint8]:
+        """What it sees after the next step of a solution from here."""
+
 
 # ------------------------------------------------------------------------------------- assets and checks
 

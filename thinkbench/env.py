@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,11 @@ from envs.tabletop.scene import SceneSpec, WorldState
 from envs.tabletop.world import CONTROL_HZ, TabletopWorld
 from harness.interfaces import EpisodeSpec, Observation, StatedSubGoal
 from thinkbench.abstraction import abstract, domain_of
+from thinkbench.foresight import Foresight, Image
 from thinkbench.generator import generate
 from thinkbench.literals import Goal, Literal
 from thinkbench.milestones import MilestoneTracker
+from thinkbench.motion import Placement, next_placement
 from thinkbench.predicates import broken_rule, goal_holds
 from thinkbench.specs import to_spec
 from thinkbench.subgoals.goals import KINDS, move_in_words
@@ -48,6 +50,7 @@ class ThinkBenchTruth:
     rules: Goal
     plan: tuple[Move, ...]
     _world: TabletopEnv
+    _foresight: Foresight
 
     def state(self) -> WorldState:
         """Ground truth of this moment."""
@@ -76,6 +79,28 @@ class ThinkBenchTruth:
             StatedSubGoal(subgoal.text(KINDS[subgoal.kind].standard[0]), self.seen_at(state, subgoal.literals[0].args))
             for subgoal in stated
         )
+
+    def goal_image(self) -> Image:
+        """What the static camera sees once the expert is done, ``uint8 (S, S, 3)``, as large as observations are.
+
+        The first call simulates, further ones cost nothing.
+
+        Raises:
+            ValueError: In episodes of play.
+        """
+        if not self.goal:
+            raise ValueError(f"episode {self.episode.episode_id} has no goal to make a picture of")
+        return self._foresight.goal()
+
+    def next_image(self) -> Image:
+        """What the static camera sees after the expert's next move from here; every call simulates.
+
+        Raises:
+            ValueError: In episodes of play.
+        """
+        if not self.goal:
+            raise ValueError(f"episode {self.episode.episode_id} has no goal to make a picture of")
+        return self._foresight.after_next_move(self.world.get_state())
 
     def seen_at(self, state: WorldState, names: Iterable[str]) -> tuple[tuple[float, float], ...]:
         """Where the static camera sees objects and zones, ``(u, v)`` from 0 to 1; other words are nowhere."""
@@ -141,6 +166,7 @@ class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
         self.observation_space = self._tabletop.observation_space
         self.render_mode = render_mode
         self._settle_steps = round(settle_seconds * CONTROL_HZ)
+        self._view: dict[str, Any] = {"image_size": image_size, "visuals": visuals, "renderer": renderer}
         self._truth: ThinkBenchTruth | None = None
 
     def reset(
@@ -160,7 +186,9 @@ class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
         plan = tuple(Move(item, destination) for item, destination in episode.meta["plan"])
         world = {"scene": SceneSpec.from_dict(episode.meta["scene"]), "conditions": episode.meta.get("conditions")}
         observation, info = self._tabletop.reset(options=world)
-        self._truth = ThinkBenchTruth(episode, goal, rules, plan, self._tabletop)
+        start = self._tabletop.world.get_state()
+        foresight = Foresight(start, self._decider(goal, rules), self._settle_steps, self._view)
+        self._truth = ThinkBenchTruth(episode, goal, rules, plan, self._tabletop, foresight)
         self._milestones = MilestoneTracker(_literals(episode.meta["milestones"]))
         self._lost_goals = 0
         self._picks = 0
@@ -234,6 +262,10 @@ class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
     def close(self) -> None:
         """Release the simulator."""
         self._tabletop.close()
+
+    def _decider(self, goal: Goal, rules: Goal) -> Callable[[WorldState], Placement | None]:
+        """How the expert decides."""
+        return lambda state: next_placement(state, domain_of(state.scene, goal, rules), goal)
 
     def _draw(self) -> EpisodeSpec:
         templates = list(load_templates().values())

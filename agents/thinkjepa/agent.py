@@ -15,7 +15,6 @@ from agents.reasoner import Reasoner, ScriptedReasoner, SubGoal
 from agents.thinkjepa.distances import Objective
 from agents.thinkjepa.planner.config import PlannerConfig
 from agents.thinkjepa.planner.subgoals import SubgoalMonitor, Verdict
-from agents.thinkjepa.words import embed
 from harness.interfaces import AgentEvent, Observation, TaskView
 
 
@@ -61,7 +60,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         *,
         checkpoint: str,
         planner: PlannerConfig,
-        reasoner: Literal["scripted"] = "scripted",
+        reasoner: Literal["scripted"] = "scripted",  # noqa: ARG002
         attention: bool = True,
         hits: int = 1,
         patience: int = 20,
@@ -78,11 +77,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
             device=device,
             precision=precision,
         )
-        if self.model.config.gpi.text != "hashed_words":
-            raise ValueError(
-                f"checkpoint={checkpoint} was trained on the embeddings of a language model, and "
-                f"reasoner={reasoner} has none"
-            )
+        self.require_words()
         self._reasoner: Reasoner = ScriptedReasoner(self.world.config, attention=attention)
         self._hits, self._patience = hits, patience
         # Without a calibrated threshold, no distance tells that a sub-goal is reached.
@@ -100,9 +95,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         current = [lane.subgoals[0] for lane in watched]
         uniform = torch.ones(self.world.config.tokens)
         maps = torch.stack([uniform if s.attention is None else s.attention for s in current]).to(states.device)
-        embeddings = embed([subgoal.text for subgoal in current], self.model.config.gpi.language_dim)
-        with torch.no_grad():
-            goals = self.model.gpi(embeddings.to(states.device), maps, states).float()
+        goals = self.project([subgoal.text for subgoal in current], maps, states)
         return Goals(goals, [replace(lane, goal=goal) for lane, goal in zip(watched, goals, strict=True)], maps)
 
     def _watched(self, lane: _Lane, observation: Observation, state: Tensor) -> _Lane:
@@ -111,7 +104,8 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         if lane.goal is None:  # nothing has been done about the first sub-goal yet
             return lane
         current = lane.subgoals[0]
-        distance = self._objective(state, lane.goal, current.attention).item()
+        attention = None if current.attention is None else current.attention.to(state.device)
+        distance = self._objective(state, lane.goal, attention).item()
         lane = replace(lane, monitor=copy(lane.monitor), events=list(lane.events))
         verdict = lane.monitor.observe(distance)
         if verdict is Verdict.REACHED:

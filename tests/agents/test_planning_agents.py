@@ -13,6 +13,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box
 
+from agents.flat_cem import FlatCEM
 from agents.oracle_goal import OracleGoal
 from agents.planning import PlanningAgent
 from agents.reasoner import ScriptedReasoner, SubGoal
@@ -38,6 +39,9 @@ class Truth:
 
     def goal_image(self) -> np.ndarray:
         return picture(99)
+
+    def next_image(self) -> np.ndarray:
+        return picture(98)
 
 
 def picture(seed: int, size: int = 32) -> np.ndarray:
@@ -73,11 +77,16 @@ def oracle(checkpoint: str, **settings: Any) -> OracleGoal:
     return OracleGoal(checkpoint=checkpoint, **({"planner": PLANNER, "device": "cpu"} | settings))
 
 
+def flat(checkpoint: str, **settings: Any) -> FlatCEM:
+    torch.set_num_threads(1)
+    return FlatCEM(checkpoint=checkpoint, **({"planner": PLANNER, "device": "cpu"} | settings))
+
+
 def kinds(agent: PlanningAgent[Any], lane: int = 0) -> list[str]:
     return [event.kind for event in agent.pop_events(lane)]
 
 
-@pytest.mark.parametrize("make", [thinkjepa, oracle])
+@pytest.mark.parametrize("make", [thinkjepa, oracle, flat])
 def test_lanes_in_one_batch_act_as_each_would_alone(make: Any, checkpoint: str) -> None:
     together = make(checkpoint)
     for lane in range(3):
@@ -123,6 +132,27 @@ def test_what_is_seen_is_the_goal_where_it_is_reached(checkpoint: str) -> None:
     agent.reset(0, view(), see(99))
     agent.act({0: see(99)})
     assert agent.pop_events(0)[0].data["distance"] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_flat_goal_is_the_projected_instruction_and_reads_no_ground_truth(checkpoint: str) -> None:
+    agent = flat(checkpoint)
+    assert not agent.privileged
+    lane = agent.begin(replace(view(), privileged=None), see(0))
+    states = agent.encode([picture(0)])
+    goal = agent.goals([lane], [see(0)], states).states
+    assert not torch.equal(goal, agent.project(["Something else."], torch.ones(1, states.shape[1]), states))
+    torch.testing.assert_close(goal, agent.project(["Tidy up."], torch.ones(1, states.shape[1]), states))
+
+
+def test_the_next_goal_is_looked_at_before_every_decision(checkpoint: str) -> None:
+    agent = oracle(checkpoint, goal="next")
+    agent.reset(0, view(), see(0))
+    distances = []
+    for seen in (98, 97):
+        agent.act({0: see(seen)})
+        distances.append(agent.pop_events(0)[0].data["distance"])
+    assert distances[0] == pytest.approx(0, abs=1e-6)
+    assert distances[1] > 0
 
 
 def test_blocks_are_executed_before_the_next_plan(checkpoint: str) -> None:

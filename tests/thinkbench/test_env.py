@@ -151,6 +151,24 @@ def test_delta_control_is_judged_too(spec: EpisodeSpec) -> None:
     made.close()
 
 
+def test_goal_images_show_what_the_expert_brings_about(spec: EpisodeSpec) -> None:
+    """From every state on the way, and without touching the world."""
+    env = ThinkBenchEnv(image_size=48, observation_keys=("rgb_static",))
+    env.reset(seed=spec.seed, options={"episode": spec})
+    truth, ended = env.privileged(), False
+    goal = truth.goal_image()
+    assert goal is truth.goal_image()
+    while not ended:
+        before = env.state_digest()
+        foreseen = truth.next_image()
+        assert env.state_digest() == before
+        observation, _, ended, _, _ = env.step(expert_action(env))
+        assert np.abs(observation["rgb_static"].astype(int) - foreseen).mean() < 1
+    np.testing.assert_array_equal(observation["rgb_static"], truth.next_image())
+    assert np.abs(observation["rgb_static"].astype(int) - goal).mean() < 1
+    env.close()
+
+
 def test_misuse_is_explained(env: ThinkBenchEnv) -> None:
     with pytest.raises(ValueError, match="no stage 1"):
         env.begin_stage(1)

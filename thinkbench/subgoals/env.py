@@ -14,15 +14,16 @@ from gymnasium.spaces import Box, Dict, Space, Text
 
 from envs.bullet import Renderer
 from envs.tabletop.cameras import CAMERAS, CameraName
-from envs.tabletop.env import TabletopEnv
 from envs.tabletop.robot import Visuals
+from envs.tabletop.scene import WorldState
 from harness.interfaces import EpisodeSpec, StatedSubGoal, derive_seed
 from thinkbench.env import ThinkBenchEnv, ThinkBenchTruth
+from thinkbench.literals import Goal
+from thinkbench.motion import Placement
 from thinkbench.subgoals.draw import NAME, play_spec
 from thinkbench.subgoals.goals import KINDS, SubGoal, asked_for, holding, subgoals
 from thinkbench.subgoals.scenes import MAX_OBJECTS
-
-Image = npt.NDArray[np.uint8]
+from thinkbench.subgoals.solver import next_action
 
 TRUTH_KEYS = ("object_states", "scene", "subgoals", "holds")
 """Ground truth that may be recorded with training data; no agent is offered it in an evaluation."""
@@ -33,16 +34,13 @@ _LONGEST_TEXT = 2**20
 
 @dataclass(frozen=True)
 class SubgoalTruth(ThinkBenchTruth):
-    """What a privileged agent may read: as on ThinkBench, the scene's sub-goals, and a picture of the goal.
+    """What a privileged agent may read: as on ThinkBench, and the scene's sub-goals.
 
     Attributes:
         subgoals: All that make sense in the scene.
-        goal_image: Gives what the static camera sees after a certified solution, ``uint8 (S, S, 3)``, as large as
-            observations are; a `ValueError` in episodes of play. The first call simulates, further ones cost nothing.
     """
 
     subgoals: tuple[SubGoal, ...]
-    goal_image: Callable[[], Image]
 
     def stated_subgoals(self) -> tuple[StatedSubGoal, ...]:
         """The instruction, which is a sub-goal itself."""
@@ -106,7 +104,6 @@ class SubgoalEnv(ThinkBenchEnv):
         self._truth_keys = tuple(key for key in keys if key in TRUTH_KEYS)
         assert isinstance(self.observation_space, Dict)
         self.observation_space = Dict({**self.observation_space.spaces, **_truth_spaces(self._truth_keys)})
-        self._goal_view: dict[str, Any] = {"image_size": image_size, "visuals": visuals, "renderer": renderer}
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -116,10 +113,7 @@ class SubgoalEnv(ThinkBenchEnv):
         base = super().privileged()
         scene = base.state().scene
         goals = subgoals(scene)
-        self._truth = SubgoalTruth(
-            base.episode, base.goal, base.rules, base.plan, self._tabletop, goals, self._goal_image
-        )
-        self._picture: Image | None = None
+        self._truth = SubgoalTruth(**vars(base), subgoals=goals)
         self._right_picks = 0
         self._constant = {"scene": json.dumps(scene.to_dict(), separators=(",", ":"))}
         if "subgoals" in self._truth_keys:
@@ -139,7 +133,7 @@ class SubgoalEnv(ThinkBenchEnv):
         return observation | self._observe_truth(), reward, terminated, truncated, info
 
     def privileged(self) -> SubgoalTruth:
-        """Ground truth, goal and its picture.
+        """Ground truth and goal.
 
         Raises:
             RuntimeError: `reset` was not called.
@@ -166,26 +160,8 @@ class SubgoalEnv(ThinkBenchEnv):
                 observation[key] = self._constant[key]
         return observation
 
-    def _goal_image(self) -> Image:
-        if self._picture is None:
-            self._picture = self._rendered_goal()
-        return self._picture
-
-    def _rendered_goal(self) -> Image:
-        """Carry the solution out once more, in a world of its own."""
-        episode = self.privileged().episode
-        solution = episode.meta.get("solution")
-        if solution is None:
-            raise ValueError(f"episode {episode.episode_id} has no goal to make a picture of")
-        world = TabletopEnv(cameras=("rgb_static",), observation_keys=(), **self._goal_view)
-        try:
-            world.reset(options={"scene": episode.meta["scene"]})
-            for action in solution:
-                world.step(np.array(action, np.float32))
-            world.world.hold(self._settle_steps)
-            return world.render()
-        finally:
-            world.close()
+    def _decider(self, goal: Goal, rules: Goal) -> Callable[[WorldState], Placement | None]:  # noqa: ARG002
+        return lambda state: next_action(state, goal)
 
 
 def _in_words(goals: Sequence[SubGoal], episode_id: str) -> str:

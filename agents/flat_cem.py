@@ -1,0 +1,55 @@
+"""Planning without a hierarchy: one goal from the whole instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from agents.planning import Device, Goals, Lane, PlanningAgent, Precision
+from agents.thinkjepa.distances import Objective
+from agents.thinkjepa.planner.config import PlannerConfig
+from harness.interfaces import Observation, TaskView
+
+
+class FlatCEM(PlanningAgent[Lane]):
+    """Projects the instruction itself, as if it were one sub-goal, and plans towards it with the cross-entropy method.
+
+    No reasoner breaks it down and nothing says where to look. The weights, the search and its budget are those of
+    `agents.thinkjepa.agent.ThinkJEPAAgent`, so the difference between the two is what sub-goals are worth. It reads no
+    ground truth.
+
+    For the arguments see `PlanningAgent`.
+
+    Raises:
+        ValueError: See `PlanningAgent`; or the checkpoint was trained on a language model's embeddings.
+    """
+
+    def __init__(
+        self,
+        *,
+        checkpoint: str,
+        planner: PlannerConfig,
+        objective: Objective | None = None,
+        device: Device = "auto",
+        precision: Precision = "auto",
+    ) -> None:
+        super().__init__(
+            checkpoint=checkpoint, planner=planner, objective=objective, device=device, precision=precision
+        )
+        self.require_words()
+
+    def begin(self, view: TaskView, observation: Observation) -> Lane:  # noqa: ARG002
+        """Nothing is known yet."""
+        return Lane(view)
+
+    def goals(
+        self,
+        lanes: Sequence[Lane],
+        observations: Sequence[Observation],  # noqa: ARG002
+        states: Tensor,
+    ) -> Goals[Lane]:
+        """The instruction's projection from what is seen now."""
+        everywhere = torch.ones(states.shape[:2], device=states.device)
+        return Goals(self.project([lane.view.instruction for lane in lanes], everywhere, states), lanes)
