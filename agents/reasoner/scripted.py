@@ -1,45 +1,16 @@
-"""The slow half: what breaks an instruction down into sub-goals and says where each of them is.
-
-`ScriptedReasoner` stands in for a perfect one, so that the fast half can be measured by itself. A vision-language model
-takes its place by implementing `Reasoner`.
-"""
+"""A perfect reasoner, so that the fast half can be measured by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
+from agents.reasoner.protocol import Attempt, ReasonerError, SubGoal
 from agents.thinkjepa.config import WorldModelConfig
 from agents.thinkjepa.relevance import spot_maps
 from harness.interfaces import Observation, StatesSubGoals, TaskView
-
-
-@dataclass(frozen=True)
-class SubGoal:
-    """What is to be reached next.
-
-    Attributes:
-        text: In words.
-        attention: Where the reasoner looks for it in the current picture, ``(N,)`` with mean 1 over the world model's
-            grid; ``None`` if it does not say.
-    """
-
-    text: str
-    attention: Tensor | None
-
-
-class Reasoner(Protocol):
-    """Proposes sub-goals."""
-
-    def propose(self, view: TaskView, observation: Observation) -> Sequence[SubGoal]:
-        """The sub-goals that are left, in the order in which they are to be reached; at least one."""
-
-    def look(self, subgoal: SubGoal, view: TaskView, observation: Observation) -> SubGoal:
-        """The same sub-goal with attention to where it is in the current picture."""
 
 
 class ScriptedReasoner:
@@ -54,15 +25,20 @@ class ScriptedReasoner:
         self._world = world
         self._attention = attention
 
-    def propose(self, view: TaskView, observation: Observation) -> Sequence[SubGoal]:  # noqa: ARG002
-        """See `Reasoner`.
+    def propose(
+        self,
+        view: TaskView,
+        observation: Observation,  # noqa: ARG002
+        history: Sequence[Attempt] = (),  # noqa: ARG002
+    ) -> Sequence[SubGoal]:
+        """See `Reasoner`. The truth needs no history.
 
         Raises:
-            ValueError: The environment's ground truth states no sub-goals.
+            ReasonerError: The environment's ground truth states no sub-goals.
         """
         truth = view.privileged
         if not isinstance(truth, StatesSubGoals):
-            raise ValueError(
+            raise ReasonerError(
                 "reasoner=scripted needs a world that states sub-goals; use it with benchmark=thinkbench or subgoals"
             )
         stated = truth.stated_subgoals()

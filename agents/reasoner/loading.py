@@ -1,0 +1,141 @@
+"""Which model a `VLMReasoner` asks, and how it is loaded."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from agents.planning import Device
+from agents.reasoner.attention import install
+from agents.reasoner.chat import Chat
+from agents.reasoner.preprocess import require_supported
+from agents.reasoner.protocol import ReasonerError
+
+_ADAPTER = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class VLMConfig:
+    """A model and how it is used.
+
+    Attributes:
+        model: A folder or a hub id: an image-text-to-text model of one of the families in `preprocess`.
+        lora: A folder that peft wrote: an adapter that is added to the weights.
+        layers: Whose attention is taken, averaged over their heads: the ``last`` one as in the seed, the ``middle``
+            third, which tells places better, or indices from 0.
+        sinks: What is looked at whatever is asked: ``none`` keeps it, ``neutral`` divides by the attention of a
+            neutral question.
+        side: See `Eyes`.
+        max_new_tokens: Of an answer.
+        device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
+        dtype: Of the weights; ``auto`` is bfloat16 on a GPU and float32 elsewhere.
+        remembered: Answers that are kept; as many maps and, of words, sixteen times as many.
+    """
+
+    model: str
+    lora: Path | None = None
+    layers: Literal["last", "middle"] | Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = "last"
+    sinks: Literal["none", "neutral"] = "none"
+    side: PositiveInt = 14
+    max_new_tokens: PositiveInt = 512
+    device: Device = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    remembered: PositiveInt = 256
+
+
+class Loaded(NamedTuple):
+    """A model that can be asked and watched.
+
+    Attributes:
+        model: In evaluation mode, where it is to run.
+        chat: Its tokenizer and preprocessing.
+        layers: Indices of the layers whose attention is taken.
+    """
+
+    model: Any
+    chat: Chat
+    layers: tuple[int, ...]
+
+
+def load(config: VLMConfig) -> Loaded:
+    """Load a model.
+
+    Raises:
+        ReasonerError: It cannot be loaded or used as configured; the message names the remedy.
+    """
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    name, device = config.model, _device(config.device)
+    try:
+        settings = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        require_supported(name, settings)
+        chat = Chat(name, settings, config.side)
+        model: Any = AutoModelForImageTextToText.from_pretrained(
+            name,
+            dtype=_dtype(config.dtype, device),
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except ReasonerError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ReasonerError(
+            f"model={name} cannot be loaded: {reason}; give a hub id, or a folder with config.json and "
+            "model.safetensors (pickled weights are never read: convert them with save_pretrained)"
+        ) from error
+    if config.lora is not None:
+        model = _with_lora(model, config.lora)
+    for choice in ("temperature", "top_p", "top_k"):  # of sampling; transformers complains of them when it is greedy
+        setattr(model.generation_config, choice, None)
+    install(model)
+    return Loaded(model.to(device).eval(), chat, _layers(config.layers, settings.text_config.num_hidden_layers))
+
+
+def _with_lora(model: Any, folder: Path) -> Any:
+    """The model with an adapter added to its weights."""
+    from peft import PeftModel
+
+    if not (folder / _ADAPTER).is_file():
+        raise ReasonerError(f"lora={folder} holds no {_ADAPTER}; give a folder that peft's save_pretrained wrote")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Found missing adapter keys")  # it would add nothing
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`")  # peft's use of transformers
+        try:
+            return PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+        except (UserWarning, ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ReasonerError(f"lora={folder} does not fit this model: {reason}; train it on this one") from error
+
+
+def _layers(choice: Literal["last", "middle"] | tuple[int, ...], count: int) -> tuple[int, ...]:
+    """Indices of the chosen ones of ``count`` layers."""
+    if choice == "last":
+        return (count - 1,)
+    if choice == "middle":
+        return tuple(range(count // 3, count - count // 3))
+    if max(choice) >= count:
+        raise ReasonerError(f"layers={max(choice)}: the language model has layers 0 to {count - 1}")
+    return choice
+
+
+def _device(choice: Device) -> torch.device:
+    available = torch.cuda.is_available()
+    if choice == "cuda" and not available:
+        raise ReasonerError(
+            "device=cuda: PyTorch finds no CUDA device; give device=cpu or install a CUDA build of torch"
+        )
+    return torch.device("cuda" if available and choice != "cpu" else "cpu")
+
+
+def _dtype(choice: str, device: torch.device) -> torch.dtype:
+    if choice == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    dtype: torch.dtype = getattr(torch, choice)
+    return dtype

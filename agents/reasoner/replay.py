@@ -1,0 +1,122 @@
+"""Recorded answers: an expensive model is asked once, and its answers are repeated for nothing.
+
+A record is a JSON file, ``{instruction: [{"text": ..., "objects": [...], "attention": [...]}, ...], ...}``, with the
+sub-goals in the order in which they are to be reached. ``attention`` may be left out or null.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from pydantic import ConfigDict, Field, NonNegativeFloat, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from agents.reasoner.protocol import Attempt, ReasonerError, SubGoal
+from agents.thinkjepa.config import WorldModelConfig
+from harness.interfaces import Observation, TaskView
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+class Recorded:
+    """One sub-goal of a record; see `SubGoal`."""
+
+    text: Annotated[str, Field(min_length=1)]
+    objects: tuple[str, ...] = ()
+    attention: tuple[NonNegativeFloat, ...] | None = None
+
+
+_RECORD = TypeAdapter(dict[str, Annotated[tuple[Recorded, ...], Field(min_length=1)]])
+
+
+class ReplayReasoner:
+    """Repeats a record.
+
+    It sees nothing: its attention is where the recorded model looked then.
+
+    Args:
+        path: The record.
+        world: Whose grid the attention maps are over.
+
+    Raises:
+        ReasonerError: The file cannot be read, is no record, or holds attention over another grid.
+    """
+
+    def __init__(self, path: str | Path, world: WorldModelConfig) -> None:
+        self._path = Path(path)
+        try:
+            self._answers = _RECORD.validate_json(self._path.read_bytes())
+        except OSError as error:
+            raise ReasonerError(f"{path} cannot be read: {error.strerror}; write it with `record`") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ReasonerError(f"{path}: {_key(first['loc'])}: {first['msg']}") from error
+        for instruction, answer in self._answers.items():
+            for place, step in enumerate(answer):
+                if step.attention is not None and len(step.attention) != world.tokens:
+                    raise ReasonerError(
+                        f"{path}: {_key((instruction, place, 'attention'))}: {len(step.attention)} numbers, but the "
+                        f"world model's grid has {world.tokens} tokens; record it anew with this world model"
+                    )
+
+    def propose(
+        self,
+        view: TaskView,
+        observation: Observation,  # noqa: ARG002
+        history: Sequence[Attempt] = (),
+    ) -> Sequence[SubGoal]:
+        """See `Reasoner`. Sub-goals that were reached are left out, unless all were.
+
+        Raises:
+            ReasonerError: The instruction is not in the record.
+        """
+        answer = self._answers.get(view.instruction)
+        if answer is None:
+            near = difflib.get_close_matches(view.instruction, self._answers, n=1, cutoff=0.0)
+            hint = f"the nearest of {len(self._answers)} is {near[0]!r}" if near else "it is empty"
+            raise ReasonerError(f"{self._path} has no answer to {view.instruction!r}; {hint}")
+        reached = {attempt.text for attempt in history if attempt.reached}
+        left = [step for step in answer if step.text not in reached] or answer
+        return [_subgoal(step) for step in left]
+
+    def look(self, subgoal: SubGoal, view: TaskView, observation: Observation) -> SubGoal:  # noqa: ARG002
+        """See `Reasoner`; the sub-goal as it is."""
+        return subgoal
+
+
+def record(path: str | Path, answers: Mapping[str, Sequence[SubGoal]]) -> None:
+    """Write a record of the sub-goals that were proposed for each instruction; embeddings are not kept.
+
+    The file is there as a whole or not at all.
+
+    Raises:
+        ReasonerError: There is no sub-goal for an instruction.
+    """
+    for instruction, subgoals in answers.items():
+        if not subgoals:
+            raise ReasonerError(f"there is no sub-goal to record for {instruction!r}")
+    data = {instruction: [_entry(subgoal) for subgoal in subgoals] for instruction, subgoals in answers.items()}
+    part = Path(f"{path}.part")
+    part.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def _entry(subgoal: SubGoal) -> dict[str, object]:
+    attention = subgoal.attention
+    looked = {} if attention is None else {"attention": [round(value, 5) for value in attention.tolist()]}
+    return {"text": subgoal.text, "objects": list(subgoal.objects), **looked}
+
+
+def _subgoal(step: Recorded) -> SubGoal:
+    attention = None if step.attention is None else torch.tensor(step.attention)
+    return SubGoal(step.text, attention, objects=step.objects)
+
+
+def _key(location: Sequence[str | int]) -> str:
+    """``("open it", 0, "text")`` to ``["open it"][0]["text"]``."""
+    return "".join(f"[{json.dumps(part, ensure_ascii=False)}]" for part in location) or "the whole file"

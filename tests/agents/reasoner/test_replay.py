@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from agents.reasoner import Attempt, ReasonerError, ReplayReasoner, SubGoal, record
+from tests.agents.reasoner.pictures import view
+from tests.agents.thinkjepa.tiny import world_config
+
+WORLD = world_config(grid=2)
+LIFT = SubGoal("Lift the cube", torch.tensor([0.5, 1.5, 2.0, 0.0]), torch.ones(3), ("cube",))
+DROP = SubGoal("Drop it", None)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    record(tmp_path / "record.json", {"pick up the \u00fcber-cube": [LIFT, DROP]})
+    return tmp_path / "record.json"
+
+
+def test_what_was_recorded_is_proposed(path: Path) -> None:
+    reasoner = ReplayReasoner(path, WORLD)
+    lift, drop = reasoner.propose(view("pick up the \u00fcber-cube"), {})
+    assert (lift.text, lift.objects, lift.embedding) == ("Lift the cube", ("cube",), None)
+    torch.testing.assert_close(lift.attention, LIFT.attention)
+    assert drop == DROP
+    assert reasoner.look(lift, view("pick up the \u00fcber-cube"), {}) is lift
+    assert [file.name for file in path.parent.iterdir()] == ["record.json"]
+
+
+def test_what_was_reached_is_not_proposed_again(path: Path) -> None:
+    reasoner = ReplayReasoner(path, WORLD)
+
+    def texts(*history: Attempt) -> list[str]:
+        return [subgoal.text for subgoal in reasoner.propose(view("pick up the \u00fcber-cube"), {}, history)]
+
+    assert texts(Attempt(LIFT.text, True)) == [DROP.text]
+    assert texts(Attempt(LIFT.text, False)) == [LIFT.text, DROP.text]
+    assert texts(Attempt(LIFT.text, True), Attempt(DROP.text, True)) == [LIFT.text, DROP.text]
+
+
+def test_an_unknown_instruction_names_the_nearest(path: Path) -> None:
+    with pytest.raises(
+        ReasonerError, match="no answer to 'pick up the cube'; the nearest of 1 is 'pick up the \u00fcber-cube'"
+    ):
+        ReplayReasoner(path, WORLD).propose(view("pick up the cube"), {})
+    path.write_text("{}")
+    with pytest.raises(ReasonerError, match="it is empty"):
+        ReplayReasoner(path, WORLD).propose(view("pick up the cube"), {})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"a": [{"text": "x"}, {"objects": []}]}, r'\["a"\]\[1\]\["text"\]: Field required'),
+        ({"a": [{"text": "x", "object": []}]}, r'\["a"\]\[0\]\["object"\]: Unexpected'),
+        ({"a": [{"text": 1}]}, r'\["a"\]\[0\]\["text"\]'),
+        ({"a": [{"text": "x", "attention": [1, -1]}]}, r'\["a"\]\[0\]\["attention"\]\[1\]'),
+        ({"a": [{"text": "x", "attention": [1, 1, 1]}]}, r'\["a"\]\[0\]\["attention"\]: 3 numbers.*has 4 tokens'),
+        ({"a": []}, r'\["a"\]'),
+        ([], "the whole file"),
+    ],
+)
+def test_errors_name_the_key(path: Path, content: Any, message: str) -> None:
+    path.write_text(json.dumps(content))
+    with pytest.raises(ReasonerError, match=message):
+        ReplayReasoner(path, WORLD)
+
+
+def test_a_file_that_is_missing_or_no_json_is_refused(path: Path) -> None:
+    path.write_bytes(b"\x80\x04pickle")
+    with pytest.raises(ReasonerError, match="the whole file"):
+        ReplayReasoner(path, WORLD)
+    with pytest.raises(ReasonerError, match="cannot be read"):
+        ReplayReasoner(path.parent / "none.json", WORLD)
+    with pytest.raises(ReasonerError, match="no sub-goal to record for 'a'"):
+        record(path, {"a": []})
