@@ -1,12 +1,14 @@
 """Verbs of the command line that make, check and show suites: their arguments.
 
-What they do is in `thinkbench.verbs`, which imports simulator and planner and is loaded when one of them is called.
+What they do is in `thinkbench.verbs` and `thinkbench.plans.verbs`, which import simulator and planner and are loaded
+when one of them is called.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,44 @@ def add_generate(verbs: Any) -> None:
     _add_workers(parser)
 
 
+def add_plans(verbs: Any) -> None:
+    """Add ``harness plans``."""
+    parser = _verb(
+        verbs,
+        "plans",
+        "make pictures and instructions with their sub-goals in words, to train and examine reasoners",
+        "Settings: seed=N, and as wanted episodes=N (default 400) states=N (of each episode, default 2) image=PIXELS\n"
+        "(default 224) held_out=SHARE (default 0.05) unseen=TEMPLATE,... (templates of which nothing is trained on).\n"
+        "Or, to evaluate: suite=NAME, and as wanted episodes=N states=N (default 1) image=PIXELS wording=held_out.\n"
+        "The same command goes on after a kill. Training episodes belong to no suite.\n\n"
+        "Examples:\n"
+        "  harness plans runs/plans seed=1 episodes=4000 unseen=tower-h5,sort-h7 --workers 2\n"
+        f"  harness plans runs/exam suite={FROZEN} wording=held_out\n",
+        module="thinkbench.plans.verbs",
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="see below")
+    _add_workers(parser)
+
+
+def add_check_plans(verbs: Any) -> None:
+    """Add ``harness check-plans``."""
+    parser = _verb(
+        verbs,
+        "check-plans",
+        "judge answers of a reasoner: whether its sub-goals can be executed and reach the goal",
+        "Sub-goals are read as moves of ThinkBench's abstract domain and carried out there. Prints rates with 95 %\n"
+        "Wilson intervals by split, horizon, family and template, agreement of attention with what is named, times.\n\n"
+        "Example:\n"
+        "  harness answer runs/exam --model runs/reasoner/checkpoint -o answers.json\n"
+        "  harness check-plans runs/exam answers.json\n",
+        module="thinkbench.plans.verbs",
+    )
+    parser.add_argument("plans", type=Path, metavar="PLANS", help="the folder that was asked")
+    parser.add_argument("answers", type=Path, metavar="ANSWERS", help="what `harness answer` wrote")
+    parser.add_argument("--format", choices=["json", "md"], default="md")
+
+
 def add_show(verbs: Any) -> None:
     """Add ``harness show``."""
     parser = _verb(
@@ -90,7 +130,9 @@ def add_shift(verbs: Any) -> None:
     _add_workers(parser)
 
 
-def _verb(verbs: Any, name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
+def _verb(
+    verbs: Any, name: str, summary: str, epilog: str, module: str = "thinkbench.verbs"
+) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(
         name,
         help=summary,
@@ -98,7 +140,7 @@ def _verb(verbs: Any, name: str, summary: str, epilog: str) -> argparse.Argument
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(execute=functools.partial(_execute, name))
+    parser.set_defaults(execute=functools.partial(_execute, module, name.replace("-", "_")))
     return parser
 
 
@@ -106,9 +148,8 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
 
 
-def _execute(name: str, arguments: argparse.Namespace) -> int:
-    from thinkbench import verbs
-
+def _execute(module: str, name: str, arguments: argparse.Namespace) -> int:
+    verbs = importlib.import_module(module)
     try:
         status: int = getattr(verbs, name)(arguments)
     except ValueError as error:

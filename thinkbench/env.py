@@ -26,7 +26,7 @@ from thinkbench.milestones import MilestoneTracker
 from thinkbench.motion import Placement, next_placement
 from thinkbench.predicates import broken_rule, goal_holds
 from thinkbench.specs import to_spec
-from thinkbench.subgoals.goals import KINDS, move_in_words
+from thinkbench.subgoals.goals import KINDS, SubGoal, move_in_words
 from thinkbench.symbolic import Move, UnsolvableError, shortest_plan
 from thinkbench.templates import load_templates
 
@@ -67,18 +67,22 @@ class ThinkBenchTruth:
         Where no plan leads to the goal, or it is reached, that is the instruction itself.
         """
         state = self.state()
-        domain = domain_of(state.scene, self.goal, self.rules)
-        try:
-            plan = shortest_plan(domain, abstract(state, domain), self.goal)
-        except UnsolvableError:
-            plan = ()
-        stated = [move_in_words(state.scene, move, domain) for move in plan]
+        stated = self.moves_in_words(state)
         if not stated:
             return (StatedSubGoal(self.episode.stages[0].instruction, ()),)
         return tuple(
             StatedSubGoal(subgoal.text(KINDS[subgoal.kind].standard[0]), self.seen_at(state, subgoal.literals[0].args))
             for subgoal in stated
         )
+
+    def moves_in_words(self, state: WorldState) -> tuple[SubGoal, ...]:
+        """The moves of a shortest plan from ``state``; none where there is no plan, or nothing left to do."""
+        domain = domain_of(state.scene, self.goal, self.rules)
+        try:
+            plan = shortest_plan(domain, abstract(state, domain), self.goal)
+        except UnsolvableError:
+            plan = ()
+        return tuple(move_in_words(state.scene, move, domain) for move in plan)
 
     def goal_image(self) -> Image:
         """What the static camera sees once the expert is done, ``uint8 (S, S, 3)``, as large as observations are.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,12 @@ class Chat:
         image = is_image[0].nonzero().squeeze(1)[: seen.grid[0] * seen.grid[1]]
         characters = torch.tensor(after["offset_mapping"], dtype=torch.long).reshape(-1, 2)
         return Encoded(inputs, len(before), image, seen.grid, characters)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write what another `Chat` is made from, beside the model's configuration."""
+        self.tokenizer.chat_template = self._template
+        self.tokenizer.save_pretrained(folder)
+        self._eyes.save_pretrained(folder)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """What an answer says."""

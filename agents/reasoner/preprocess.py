@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,10 @@ class Eyes:
     def __call__(self, picture: npt.NDArray[np.uint8]) -> Seen:
         """A picture ``uint8 (H, W, 3)`` of any size."""
         return self._see(self, Image.fromarray(picture))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the image processor's settings."""
+        self._processor.save_pretrained(folder)
 
     def _qwen(self, picture: Image.Image) -> Seen:
         pixels = (self._side * self._processor.patch_size * self._processor.merge_size) ** 2

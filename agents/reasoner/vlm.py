@@ -47,6 +47,9 @@ class Answer:
 class VLMReasoner:
     """Asks a vision-language model. Greedy: the same picture and task give the same answer.
 
+    Attributes:
+        calls: How often the model has run: for answers, attention maps and embeddings.
+
     Args:
         config: The model.
         world: Whose grid the attention maps are over.
@@ -56,6 +59,7 @@ class VLMReasoner:
     """
 
     def __init__(self, config: VLMConfig, world: WorldModelConfig) -> None:
+        self.calls = 0
         self._config, self._world = config, world
         loaded = load(config)
         self._model, self._chat, self._layers = loaded.model, loaded.chat, loaded.layers
@@ -103,6 +107,7 @@ class VLMReasoner:
     def _answer(self, picture: _Picture, question: str) -> Answer:
         encoded = self._chat.encode(picture, question)
         most = self._config.max_new_tokens
+        self.calls += 1
         tokens = self._model.generate(**self._on_device(encoded.inputs), do_sample=False, max_new_tokens=most)
         said = tokens[0, encoded.asked :].tolist()
         text = self._chat.decode(said)
@@ -140,6 +145,7 @@ class VLMReasoner:
     @torch.no_grad()
     def _weights(self, inputs: dict[str, Tensor], rows: Tensor, columns: Tensor) -> Tensor:
         """Attention from tokens to tokens, averaged over layers and heads, ``(R, C)``."""
+        self.calls += 1
         with watching(self._layers, rows.to(self._device), columns.to(self._device)) as watch:
             self._model.model(**self._on_device(inputs), use_cache=False)
         return watch.mean().cpu()
@@ -147,6 +153,7 @@ class VLMReasoner:
     @torch.no_grad()
     def _embed(self, text: str) -> Tensor:
         tokens, own = self._chat.words(text)
+        self.calls += 1
         decoder = self._model.get_decoder()
         states = decoder(input_ids=tokens.to(self._device), use_cache=False).last_hidden_state[0].float().cpu()
         return functional.layer_norm(states[own].mean(dim=0), (self.language_dim,))

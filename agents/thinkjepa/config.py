@@ -161,6 +161,8 @@ class GPIConfig:
         heads: Attention heads.
         modulation: ``additive`` (default) or the seed's ``product``, see `gpi`.
         scene: Whether goal tokens are conditioned on the current state and predict its change.
+        film: Whether the sub-goal also scales and shifts every block of the refinement: which tokens it speaks of is a
+            product of what they show and what it says, and sums find products slowly.
         projection: ``learned``, or ``random``: a fixed random projection without anything learned (the seed's
             ablation).
         text: What embeds sub-goals: ``hashed_words`` (`words.embed`), or ``external``: a reasoner's language model.
@@ -171,12 +173,15 @@ class GPIConfig:
     heads: PositiveInt
     modulation: Literal["additive", "product"] = "additive"
     scene: bool = True
+    film: bool = False
     projection: Literal["learned", "random"] = "learned"
     text: Literal["hashed_words", "external"] = "hashed_words"
 
     def __post_init__(self) -> None:
         if self.projection == "random" and (self.layers or self.scene or self.modulation == "additive"):
             raise ValueError("projection=random has nothing learned: give layers=0, scene=False, modulation=product")
+        if self.film and not self.layers:
+            raise ValueError("film=true needs blocks to modulate: give layers of at least 1, or film=false")
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -6,6 +6,7 @@ import itertools
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from agents.thinkjepa.blocks import Block, gather_tokens, init_weights
 from agents.thinkjepa.config import EncoderConfig
@@ -71,11 +72,12 @@ class ViTEncoder(nn.Module):
 
 
 class ConvStem(nn.Module):
-    """Three convolutions in place of one linear layer per patch, after Xiao et al., "Early Convolutions Help
-    Transformers See Better" (NeurIPS 2021).
+    """Convolutions in place of one linear layer per patch, after Xiao et al., "Early Convolutions Help Transformers See
+    Better" (NeurIPS 2021): two that halve the resolution, residual blocks (He et al., CVPR 2016) before and after
+    patches are formed.
 
-    Without the normalisation between them states collapse. Neighbouring patches overlap by a pixel or two, so pixels
-    that the context of a masked clip must not see are blackened before.
+    Without the normalisation between them states collapse. What a convolution sees of neighbouring patches must not
+    leak into the context of a masked clip: those pixels are blackened before.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -83,15 +85,38 @@ class ConvStem(nn.Module):
         channels = (3, config.width // 4, config.width // 2)
         self.convolutions = nn.Sequential(
             *(
-                nn.Sequential(nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(4, after), nn.GELU())
+                nn.Sequential(nn.Conv2d(before, after, 3, stride=2, padding=1), _normalise(after), nn.GELU())
                 for before, after in itertools.pairwise(channels)
             ),
+            _Residual(channels[-1]),
             _patches(channels[-1], config.width, config.patch_size // 4),
+            _normalise(config.width),
+            _Residual(config.width),
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
         """``(B, 3, H, W)`` to ``(B, D, side, side)``."""
         return self.convolutions(pixels)  # type: ignore[no-any-return]
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.change = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1),
+            _normalise(width),
+            nn.GELU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            _normalise(width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, C, H, W)`` to the same shape."""
+        return functional.gelu(x + self.change(x))
+
+
+def _normalise(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(4, channels)
 
 
 def _patches(channels: int, width: int, size: int) -> nn.Conv2d:

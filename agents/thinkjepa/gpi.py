@@ -11,16 +11,17 @@ the current state is given, so that only its change has to be found: ::
     x_n = project(e) + position_n + w_n * relevance + scene(state_n)
     g   = normalise(state + change(LN(transformer(x))))
 
-``change`` starts at zero: before training, the goal is to leave everything as it is. The literal form is
-``modulation=product, scene=False``.
+``change`` starts at zero: before training, the goal is to leave everything as it is. With ``film=True`` the sentence
+also modulates every block. The literal form is ``modulation=product, scene=False``.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from agents.thinkjepa.blocks import Block, init_weights
+from agents.thinkjepa.blocks import Block, Film, init_weights
 from agents.thinkjepa.config import GPIConfig, Normalisation
 from agents.thinkjepa.world_model import normalise_state
 
@@ -37,6 +38,7 @@ class GoalProjection(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.scene = nn.Linear(width, width) if config.scene else None
         self.change = nn.Linear(width, width) if config.scene else None
+        self.film = nn.Linear(width, 2 * config.layers * width) if config.film else None
         self.apply(init_weights)
         if self.change is not None:
             nn.init.zeros_(self.change.weight)
@@ -64,21 +66,25 @@ class GoalProjection(nn.Module):
         Raises:
             ValueError: The goal depends on the scene and no state was given.
         """
-        tokens = self._modulate(self.project(embedding).unsqueeze(1), relevance.to(embedding.dtype).unsqueeze(-1))
+        sentence = self.project(embedding).unsqueeze(1)
+        tokens = self._modulate(sentence, relevance.to(embedding.dtype).unsqueeze(-1))
         if self.scene is None or self.change is None:
-            return normalise_state(self.norm(self._refine(tokens)), self.normalisation)
+            return normalise_state(self.norm(self._refine(tokens, sentence)), self.normalisation)
         if state is None:
             raise ValueError("this GPI is conditioned on the scene (gpi.scene=true); give the current state")
-        return normalise_state(
-            state + self.change(self.norm(self._refine(tokens + self.scene(state)))), self.normalisation
-        )
+        refined = self._refine(tokens + self.scene(state), sentence)
+        return normalise_state(state + self.change(self.norm(refined)), self.normalisation)
 
     def _modulate(self, sentence: Tensor, relevance: Tensor) -> Tensor:
         if self.config.modulation == "product":
             return sentence * relevance
         return sentence + self.positions + relevance * self.relevance
 
-    def _refine(self, tokens: Tensor) -> Tensor:
-        for block in self.blocks:
-            tokens = block(tokens)
+    def _refine(self, tokens: Tensor, sentence: Tensor) -> Tensor:
+        films: list[Film | None] = [None] * len(self.blocks)
+        if self.film is not None:
+            modulation = self.film(functional.gelu(sentence)).unflatten(-1, (len(self.blocks), 2, -1))
+            films = [Film(*layer.unbind(2)) for layer in modulation.unbind(2)]
+        for block, film in zip(self.blocks, films, strict=True):
+            tokens = block(tokens, film)
         return tokens

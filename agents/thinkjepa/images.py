@@ -41,3 +41,21 @@ def normalise_frames(frames: Tensor) -> Tensor:
     mean = frames.new_tensor(_MEAN).view(3, 1, 1)
     std = frames.new_tensor(_STD).view(3, 1, 1)
     return (frames - mean) / std
+
+
+def shifted(frames: Tensor, by: Tensor) -> Tensor:
+    """Pictures moved by whole pixels; what comes in repeats their edges, after Yarats et al., "Image Augmentation Is
+    All You Need" (ICLR 2021).
+
+    Args:
+        frames: ``(B, T, C, H, W)``.
+        by: ``(B, 2)`` integers, to the right and down; all frames of a clip move together.
+
+    Returns:
+        ``(B, T, C, H, W)``.
+    """
+    height, width = frames.shape[-2:]
+    column = (torch.arange(width, device=by.device) - by[:, :1]).clamp(0, width - 1)
+    row = (torch.arange(height, device=by.device) - by[:, 1:]).clamp(0, height - 1)
+    moved = frames.gather(-1, column[:, None, None, None, :].expand_as(frames))
+    return moved.gather(-2, row[:, None, None, :, None].expand_as(frames))

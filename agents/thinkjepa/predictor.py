@@ -58,6 +58,7 @@ class Predictor(nn.Module):
         last = nn.Linear(config.width, outputs)
         self.action_mlp = nn.Sequential(nn.Linear(action_dim, config.width), nn.GELU(), last)
         self.action_map = ActionMap(config.action_points, config.width) if config.action_points else None
+        self._drawn = sorted({index for point in config.action_points for index in (point.x, point.y)})
         carries = config.carry and len(config.action_points) > 1
         self.carry = Carry(len(config.action_points), config.width) if carries else None
         self.blocks = nn.ModuleList(
@@ -70,15 +71,20 @@ class Predictor(nn.Module):
         if config.conditioning == "film":
             nn.init.zeros_(last.weight)
 
-    def condition(self, actions: Tensor, raw: Tensor) -> Conditioning:
+    def condition(self, actions: Tensor, raw: Tensor, shift: Tensor | None = None) -> Conditioning:
         """Everything that a sequence of actions contributes, in one pass.
 
         Args:
-            actions: ``(B, F, A)``, normalised.
+            actions: ``(B, F, A)``, normalised. What is drawn into the token grid is not told to all tokens as well.
             raw: ``(B, F, A)``, in the environment's units; read for `ActionPoint`s only.
+            shift: ``(B, 2)``, by how much the pictures were moved to the right and down, 1 for a whole side.
         """
         points = None if self.action_map is None else self.action_map.locate(raw)
-        return self._embed(actions.to(self.project_in.weight.dtype))._replace(points=points)
+        if points is not None and shift is not None:
+            points = points + shift[:, None, None]
+        told = actions.to(self.project_in.weight.dtype, copy=True)
+        told[..., self._drawn] = 0
+        return self._embed(told)._replace(points=points)
 
     def condition_without_action(self, batch: int, frames: int) -> Conditioning:
         """As `condition` for video without actions: a learned null action."""
@@ -161,8 +167,9 @@ class Predictor(nn.Module):
 class ActionMap(nn.Module):
     """Draws the points of an action into the token grid.
 
-    Each token learns where the point lies relative to itself: the offset in the image, and Gaussian bumps of three
-    widths around the point. FiLM alone tells all tokens the same. Coordinates stay in float32 whatever the weights are.
+    Each token learns where the point lies relative to itself: the offset in the image, Gaussian bumps of three widths
+    around the point, and, near it, the offset in token cells. FiLM alone tells all tokens the same. Coordinates stay in
+    float32 whatever the weights are.
     """
 
     _WIDTHS = (0.5, 1.0, 2.0)  # of the bumps, in token cells
@@ -172,7 +179,7 @@ class ActionMap(nn.Module):
         self.components = [(point.x, point.y) for point in points]
         homographies = torch.tensor([point.homography for point in points]).view(-1, 3, 3)
         self.register_buffer("homographies", homographies)
-        features = len(points) * (2 + len(self._WIDTHS))
+        features = len(points) * (2 + len(self._WIDTHS) + 2)
         hidden = max(width // 4, features)
         self.widen = nn.Linear(features, hidden)
         self.project = nn.Linear(hidden, width)
@@ -191,9 +198,10 @@ class ActionMap(nn.Module):
     def forward(self, points: Tensor, grid: int) -> Tensor:
         """``(B, F, K, 2)`` image coordinates to ``(B, F, grid * grid, D_p)``, to be added to the tokens."""
         offset = _offsets(points, grid)
-        cells = (offset * grid).square().sum(-1, keepdim=True)
-        bumps = [torch.exp(-cells / (2 * width**2)) for width in self._WIDTHS]
-        features = torch.cat((offset, *bumps), dim=-1).flatten(-2)
+        cells = offset * grid
+        squared = cells.square().sum(-1, keepdim=True)
+        bumps = [torch.exp(-squared / (2 * width**2)) for width in self._WIDTHS]
+        features = torch.cat((offset, *bumps, cells * bumps[1]), dim=-1).flatten(-2)
         hidden = functional.gelu(self.widen(features.to(self.widen.weight.dtype)))
         return self.project(hidden)  # type: ignore[no-any-return]
 
@@ -202,13 +210,15 @@ class Carry(nn.Module):
     """Shows what is at each point of an action to the tokens at its points.
 
     An action that takes something from one point to another changes the second by what is at the first. Attention can
-    learn to look there, in many steps; this gives the content of the one to the other, and learns what follows.
+    learn to look there, in many steps; this gives the content of the one to the other, and learns what follows. A token
+    says for itself what of it is at the point: it knows how far away that is, and where in it is what it shows.
     """
 
     _WIDTH = 0.7  # of the bump within which tokens are read and written, in token cells
 
     def __init__(self, points: int, width: int) -> None:
         super().__init__()
+        self.read = nn.Sequential(nn.Linear(width, width), nn.GELU())
         self.write = nn.Linear(points * width, points * width)
 
     def forward(self, tokens: Tensor, points: Tensor, grid: int) -> Tensor:
@@ -216,7 +226,7 @@ class Carry(nn.Module):
         cells = (_offsets(points, grid) * grid).square().sum(-1)  # (B, N, K)
         bumps = torch.exp(-cells / (2 * self._WIDTH**2))
         shares = bumps / bumps.sum(1, keepdim=True).clamp_min(1e-6)
-        content = shares.to(tokens.dtype).mT @ tokens
+        content = shares.to(tokens.dtype).mT @ self.read(tokens)
         written = self.write(content.flatten(1)).unflatten(1, (points.shape[1], -1))
         return bumps.to(tokens.dtype) @ written  # type: ignore[no-any-return]
 

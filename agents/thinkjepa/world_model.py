@@ -78,9 +78,12 @@ class WorldModel(nn.Module):
 
     # ----------------------------------------------------------------------------------------- dynamics
 
-    def condition(self, actions: Tensor) -> Conditioning:
-        """What actions ``(B, F, A)`` contribute to the predictor, computed once for the whole sequence."""
-        return self.predictor.condition((actions - self.action_mean) / self.action_std, actions)
+    def condition(self, actions: Tensor, shift: Tensor | None = None) -> Conditioning:
+        """What actions ``(B, F, A)`` contribute to the predictor, computed once for the whole sequence.
+
+        ``shift`` ``(B, 2)`` says by how much the pictures were moved; see `Predictor.condition`.
+        """
+        return self.predictor.condition((actions - self.action_mean) / self.action_std, actions, shift)
 
     def key_bias(self, relevance: Tensor | None) -> Tensor | None:
         """The reasoning-guided bias of an attention map ``(B, N)`` with mean 1."""

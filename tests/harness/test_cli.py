@@ -180,11 +180,17 @@ def test_a_run_whose_writer_was_killed_is_told_from_one_that_goes_on(run_dir: Pa
         assert reader.state() == "killed"
 
 
-@pytest.mark.parametrize("kind", ["benchmarks", "agents", "protocols"])
+@pytest.mark.parametrize("kind", ["benchmarks", "agents", "protocols", "ablations"])
 def test_list(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", kind, *CONFIG_DIR]) == 0
     out = capsys.readouterr().out
-    assert {"benchmarks": "Points on lines.", "agents": "Pushes forward", "protocols": "toy@1"}[kind] in out
+    shown = {
+        "benchmarks": "Points on lines.",
+        "agents": "Pushes forward",
+        "protocols": "toy@1",
+        "ablations": "w/o SIGReg",
+    }
+    assert shown[kind] in out
     assert "not usable" not in out
 
 

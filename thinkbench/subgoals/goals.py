@@ -146,9 +146,13 @@ def move_in_words(scene: SceneSpec, move: Move, domain: Domain) -> SubGoal:
     else:
         kind = "zone" if place in domain.zones else "inside" if place in domain.containers else "on"
         literal = Literal("at_zone" if kind == "zone" else kind, names)
-    phrases = _zone_phrases(scene)
-    phrases |= {spec.name: _called(spec, scene.objects) for spec in scene.objects if spec.name in names}
+    phrases = called(scene)
     return SubGoal(kind, (literal,), tuple(phrases[name] for name in names))
+
+
+def called(scene: SceneSpec) -> dict[str, str]:
+    """What each object and zone is called; objects that look alike are called alike."""
+    return _zone_phrases(scene) | {spec.name: _called(spec, scene.objects) for spec in scene.objects}
 
 
 def _zone_phrases(scene: SceneSpec) -> dict[str, str]:

@@ -27,7 +27,14 @@ from agents.thinkjepa.training.camera import CameraConfig
 from agents.thinkjepa.training.config import CausalConfig, TrainingError
 from agents.thinkjepa.training.distributed import gathered
 from agents.thinkjepa.training.draws import rng
-from agents.thinkjepa.training.objective import Batch, Objective, prediction_loss, random_relevance, require_samples
+from agents.thinkjepa.training.objective import (
+    Batch,
+    Objective,
+    prediction_loss,
+    random_relevance,
+    random_shift,
+    require_samples,
+)
 from agents.thinkjepa.training.recordings import OBJECTS, Floats, Recordings
 from agents.thinkjepa.training.regularisation import Regularisation
 from agents.thinkjepa.training.seen import SeenObjects
@@ -66,6 +73,8 @@ class Causal(Objective):
                 "lower objective.rollout or data.action_block, or collect more and longer episodes",
             )
         world = model.world_model
+        if config.shift and config.weights.prediction:
+            self.require_points()
         size = {"tokens": world.config.tokens}
         width = world.config.encoder.width
         self.regularisation = Regularisation(config.regulariser, config.regularise, config.directions, config.places)
@@ -109,23 +118,31 @@ class Causal(Objective):
             )
         if self._labels is not None:
             samples["labels"] = self._labels.at(rows[:, 0])
+        moved = None
+        if self.config.shift and not held_out:
+            samples["shift"] = random_shift(len(rows), self.config.shift, rng(self.seed, "shift", step))
+            moved = (samples["shift"] / config.encoder.image_size).numpy()
         if self._seen is not None:
             for number, name in enumerate(("before", "after")):
-                seen = self._seen.at(rows[:, number])
+                seen = self._seen.at(rows[:, number], moved)
                 samples |= {f"words_{name}": seen.words, f"place_{name}": seen.place}
         return Batch(samples, self.regularisation.draw(self.seed, step, config.tokens, config.encoder.width))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of the loss."""
         world, samples, config = self.model.world_model, batch.samples, self.config
-        frames = self.look(samples["rows"])
-        features = world.features(frames)
-        states = world.normalise(features.float())
         terms: dict[str, Tensor] = {}
+        if self.encoded_once:
+            states = self.states(samples["rows"])
+        else:
+            features = world.features(self.look(samples["rows"], samples.get("shift")))
+            states = world.normalise(features.float())
+            if config.regulariser != "none":
+                terms["regulariser"] = self.regularisation(features[:, 0], dict(batch.shared))
         after = states[:, 1]
         if config.weights.prediction or config.weights.rollout:
-            targets = self._targets(frames, states)
-            conditioning = world.condition(samples["actions"])
+            targets = self._targets(samples["rows"], states)
+            conditioning = world.condition(samples["actions"], self.moved(samples.get("shift")))
             bias = world.key_bias(samples.get("relevance"))
             steps = range(config.rollout)
             each = [world.advance(states[:, step], conditioning.at(step), bias) for step in steps]
@@ -137,8 +154,6 @@ class Causal(Objective):
                     state = world.advance(state, conditioning.at(step), bias)
                     rolled.append(state)
                 terms["rollout"] = rollout_loss(torch.stack(rolled, 1), targets[:, 2:], self.loss)
-        if config.regulariser != "none":
-            terms["regulariser"] = self.regularisation(features[:, 0], dict(batch.shared))
         if self.inverse is not None:
             actions = (samples["actions"][:, 0] - world.action_mean) / world.action_std
             terms["inverse_dynamics"] = mse(self.inverse(transition(states[:, 0], states[:, 1])).float(), actions)
@@ -153,13 +168,13 @@ class Causal(Objective):
             terms["objects"] = torch.stack(both).mean()
         return terms
 
-    def _targets(self, frames: Tensor, states: Tensor) -> Tensor:
+    def _targets(self, rows: Tensor, states: Tensor) -> Tensor:
         if self.config.target == "online":
             return states
         if self.target is None:
             return states.detach()
         world = self.model.world_model
-        return world.normalise(pool_grid(self.target(frames).float(), world.config.grid))
+        return world.normalise(pool_grid(self.target(self.look(rows)).float(), world.config.grid))
 
     def after_step(self, step: int, steps: int) -> None:
         """Move the target encoder."""
@@ -173,7 +188,7 @@ class Causal(Objective):
         """Losses and health numbers on held-out windows."""
         batch, rows = self._held_out(count)
         world = self.model.world_model
-        states = world.encode(self.look(batch.samples["rows"]))
+        states = self.states(batch.samples["rows"])
         actions = batch.samples["actions"]
         numbers = {f"held_out/{name}": value.item() for name, value in self.forward(batch).items()}
         numbers |= health.spread(states[:, 0]) | health.prediction(world, states, actions)
@@ -190,7 +205,7 @@ class Causal(Objective):
         """
         batch, rows = self._held_out(count)
         world = self.model.world_model
-        states = world.encode(self.look(batch.samples["rows"]))
+        states = self.states(batch.samples["rows"])
         before, after = states[:, 0], states[:, 1]
         positions = self.recordings.positions()
         if positions is None:
@@ -219,7 +234,7 @@ class Causal(Objective):
             starts = self._starts[out]
             rows = starts[rng(self.seed, "probe", int(out)).permutation(len(starts))[:number]]
             states = [
-                world.encode(self.look(part[:, None]))[:, 0].flatten(1).float().cpu()
+                self.states(part[:, None])[:, 0].flatten(1).float().cpu()
                 for part in torch.from_numpy(rows).to(world.action_mean.device).split(256)
             ]
             sides.append((torch.cat(states), torch.from_numpy(positions[rows][..., :2]).flatten(1)))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from hydra import compose, initialize_config_module
@@ -19,12 +19,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from agents.thinkjepa.config import ThinkJEPAConfig
 from agents.thinkjepa.presets import preset
-from agents.thinkjepa.training.config import Target, TrainConfig, TrainingError
+from agents.thinkjepa.training.config import LoopConfig, Target, TrainConfig, TrainingError
 
 LANGUAGE_DIM = 512
 """D_VLM with `words.embed`, unless ``model.gpi.language_dim`` says otherwise."""
 
 GROUPS = ("objective", "camera")
+
+ConfigT = TypeVar("ConfigT", bound=LoopConfig)
 
 _OBJECTIVES: Mapping[Target, tuple[str, ...]] = {"world_model": ("causal", "masked"), "gpi": ("goals",)}
 
@@ -35,18 +37,7 @@ def read_config(target: Target, overrides: Sequence[str]) -> TrainConfig:
     Raises:
         TrainingError: For anything that is wrong with it; names the key and the remedy.
     """
-    for item in overrides:
-        _check_override(target, item)
-    data = _composed(target, overrides)
-    data["data"]["sources"] = _listed(data["data"]["sources"])
-    for key, remedy in (("out", "out=runs/world-model"), ("data.sources", "data.sources=[runs/NAME]")):
-        first, _, second = key.partition(".")
-        if not (data[first][second] if second else data[first]):
-            raise TrainingError(f"{key} has no value; give one, for example {remedy}")
-    try:
-        config = TypeAdapter(TrainConfig).validate_python(data)
-    except ValidationError as error:
-        raise TrainingError(_first_problem(error)) from error
+    config = read(TrainConfig, target, overrides, GROUPS)
     if config.objective.kind not in _OBJECTIVES[target]:
         raise TrainingError(
             f"objective.kind={config.objective.kind} is not for {target}; choose {' or '.join(_OBJECTIVES[target])}"
@@ -56,6 +47,26 @@ def read_config(target: Target, overrides: Sequence[str]) -> TrainConfig:
             "init has no value; give the checkpoint of a world model, for example init=runs/wm/checkpoint"
         )
     return config
+
+
+def read(kind: type[ConfigT], target: str, overrides: Sequence[str], groups: Sequence[str]) -> ConfigT:
+    """What ``configs/train/TARGET.yaml`` and overrides say, as a checked configuration.
+
+    Raises:
+        TrainingError: For anything that is wrong with it; names the key and the remedy.
+    """
+    for item in overrides:
+        _check_override(target, item, groups)
+    data = _composed(target, overrides, groups)
+    data["data"]["sources"] = _listed(data["data"]["sources"])
+    for key, remedy in (("out", f"out=runs/{target}"), ("data.sources", "data.sources=[runs/NAME]")):
+        first, _, second = key.partition(".")
+        if not (data[first][second] if second else data[first]):
+            raise TrainingError(f"{key} has no value; give one, for example {remedy}")
+    try:
+        return TypeAdapter(kind).validate_python(data)
+    except ValidationError as error:
+        raise TrainingError(_first_problem(error)) from error
 
 
 def model_config(config: TrainConfig, action_dim: int) -> ThinkJEPAConfig:
@@ -91,19 +102,19 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def _check_override(target: Target, override: str) -> None:
+def _check_override(target: str, override: str, groups: Sequence[str]) -> None:
     """Raise `TrainingError` for what Hydra would refuse in words of its own."""
     key, separator, value = override.partition("=")
     if not separator:
         raise TrainingError(f"cannot read the override {override!r}: write key=value")
-    if key in GROUPS:
+    if key in groups:
         options = sorted(p.name.removesuffix(".yaml") for p in files("configs").joinpath("train", key).iterdir())
         if value not in options:
             raise TrainingError(f"{override}: there is no such {key}; choose one of {', '.join(options)}")
     first = key.split(".")[0].lstrip("+~")
     known = list(yaml.safe_load(files("configs").joinpath("train", f"{target}.yaml").read_text()))
-    if first not in {*known, *GROUPS}:
-        raise TrainingError(f"unknown key {first}{_hint(first, [*known, *GROUPS])}")
+    if first not in {*known, *groups}:
+        raise TrainingError(f"unknown key {first}{_hint(first, [*known, *groups])}")
 
 
 def _for_hydra(override: str) -> str:
@@ -117,7 +128,7 @@ def _listed(value: Any) -> list[Any]:
     return [value] if isinstance(value, str) else list(value or [])
 
 
-def _composed(target: Target, overrides: Sequence[str]) -> dict[str, Any]:
+def _composed(target: str, overrides: Sequence[str], groups: Sequence[str]) -> dict[str, Any]:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module(version_base="1.3", config_module="configs"):
@@ -128,8 +139,9 @@ def _composed(target: Target, overrides: Sequence[str]) -> dict[str, Any]:
         key = re.fullmatch(r"Could not override '(.+)'\.", problem)
         if key is None:
             raise TrainingError(problem) from error
-        groups = [item for item in overrides if item.partition("=")[0] in GROUPS]
-        raise TrainingError(f"unknown key {key[1]}{_hint(key[1], _dotted(_composed(target, groups)))}") from error
+        chosen = [item for item in overrides if item.partition("=")[0] in groups]
+        known = _dotted(_composed(target, chosen, groups))
+        raise TrainingError(f"unknown key {key[1]}{_hint(key[1], known)}") from error
 
 
 def _dotted(data: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -54,11 +54,10 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class OptimiserConfig:
+class ScheduleConfig:
     """AdamW and its schedule: linear warm-up, then a cosine.
 
     Attributes:
-        learning_rates: Highest rate of each part; a part with rate 0 is frozen. Readouts are heads of auxiliary losses.
         betas: Of AdamW.
         weight_decay: Of weight matrices; biases, norms, positions and tokens have none.
         warmup: Steps until the highest rate.
@@ -66,12 +65,22 @@ class OptimiserConfig:
         clip: Largest norm of the gradient.
     """
 
-    learning_rates: dict[Part, NonNegativeFloat]
     betas: tuple[Share, Share]
     weight_decay: NonNegativeFloat
     warmup: NonNegativeInt
     final: Share
     clip: PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class OptimiserConfig(ScheduleConfig):
+    """The same with the rates of a world model's parts.
+
+    Attributes:
+        learning_rates: Highest rate of each part; a part with rate 0 is frozen. Readouts are heads of auxiliary losses.
+    """
+
+    learning_rates: dict[Part, NonNegativeFloat]
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -126,6 +135,8 @@ class CausalConfig:
         directions: Of SIGReg, drawn anew at every step.
         places: Token places of ``tokens``, drawn anew at every step.
         relevance: Share of samples with a random attention map, so that planning with one is nothing new.
+        shift: Pictures are moved by up to so many pixels in both directions, and with them what is read from them and
+            the points of actions that a camera knows.
         state: Observations of the state auxiliary; ``object_states`` are the positions of named objects.
         weights: Of the terms. The state auxiliary reads ground truth of the simulator.
     """
@@ -139,12 +150,15 @@ class CausalConfig:
     directions: PositiveInt
     places: PositiveInt
     relevance: Share
+    shift: NonNegativeInt
     state: tuple[str, ...]
     weights: LossWeights
 
     def __post_init__(self) -> None:
         if self.weights.rollout and self.rollout < 2:
             raise ValueError("weights.rollout has nothing to weigh: give rollout of at least 2 or weights.rollout=0")
+        if self.shift and self.target == "ema":
+            raise ValueError("shift=0 is needed with target=ema: its pictures are not moved")
         if self.weights.state and not self.state:
             raise ValueError("weights.state has nothing to weigh: name observations in state or give weights.state=0")
 
@@ -215,6 +229,7 @@ class GoalsConfig:
         alternatives: Actions that the one that reached the sub-goal is ranked against, see `subgoals.SubGoals`.
         ranking: How.
         relevance: Attention maps.
+        shift: As in `CausalConfig`.
         weights: Of the terms.
     """
 
@@ -226,49 +241,80 @@ class GoalsConfig:
     alternatives: PositiveInt
     ranking: RankingConfig
     relevance: RelevanceConfig
+    shift: NonNegativeInt
     weights: LossWeights
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class TrainConfig:
-    """One training run.
+class LoopConfig:
+    """What any training run needs.
 
     Attributes:
         out: Folder of the run: what a killed run goes on from, logs, and the checkpoint.
-        data: What is trained on.
-        objective: What is minimised.
-        camera: Where the camera sees points of actions; ``None`` where that is not known.
-        preset: Size of a new model.
-        model: Changes of single fields of its configuration (`agents.thinkjepa.config`), nested.
-        init: A checkpoint to start from; its configuration replaces ``preset`` and ``camera``.
         seed: Of weights and of every draw.
         device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
         precision: ``auto`` (bfloat16 where the GPU has it), ``float32`` or ``bf16``.
         steps: Optimiser steps.
         batch: Samples of a step, of all processes together.
         optimiser: AdamW.
-        collapse: When to stop.
         every: Steps between.
         health_samples: Held-out samples that health is measured on.
     """
 
     out: Path
-    data: DataConfig
-    objective: Annotated[CausalConfig | MaskedConfig | GoalsConfig, Field(discriminator="kind")]
-    camera: CameraConfig | None
-    preset: Preset
-    model: dict[str, Any]
-    init: str | None
     seed: NonNegativeInt
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "float32", "bf16"]
     steps: PositiveInt
     batch: Annotated[int, Field(ge=2)]
-    optimiser: OptimiserConfig
-    collapse: CollapseConfig
+    optimiser: ScheduleConfig
     every: EveryConfig
     health_samples: Annotated[int, Field(ge=8)]
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         return dict(json.loads(json.dumps(asdict(self), default=str)))
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class TrainConfig(LoopConfig):
+    """One training run of a part of ThinkJEPA.
+
+    Attributes:
+        data: What is trained on.
+        objective: What is minimised.
+        camera: Where the camera sees points of actions; ``None`` where that is not known.
+        preset: Size of a new model.
+        model: Changes of single fields of its configuration (`agents.thinkjepa.config`), nested.
+        init: A checkpoint to start from; its configuration replaces ``preset`` and ``camera``.
+        encode_once: Whether the states of all pictures are computed before the first step and kept in memory (2 N D
+            bytes each, in every process), for stages in which the encoder is frozen.
+        optimiser: AdamW.
+        collapse: When to stop.
+    """
+
+    data: DataConfig
+    objective: Annotated[CausalConfig | MaskedConfig | GoalsConfig, Field(discriminator="kind")]
+    camera: CameraConfig | None
+    preset: Preset
+    model: dict[str, Any]
+    init: str | None
+    encode_once: bool
+    optimiser: OptimiserConfig
+    collapse: CollapseConfig
+
+    def __post_init__(self) -> None:
+        if not self.encode_once:
+            return
+        if self.optimiser.learning_rates.get("encoder"):
+            raise ValueError("encode_once=true needs a frozen encoder: give optimiser.learning_rates.encoder=0")
+        objective = self.objective
+        if isinstance(objective, MaskedConfig):
+            raise ValueError("encode_once=true: masked pre-training encodes parts of pictures; give encode_once=false")
+        if objective.shift:
+            raise ValueError("encode_once=true leaves no shifted pictures: give objective.shift=0 or encode_once=false")
+        if isinstance(objective, CausalConfig) and (objective.regulariser != "none" or objective.target == "ema"):
+            raise ValueError(
+                "encode_once=true leaves nothing to regularise and no moving target: give objective.regulariser=none "
+                "and objective.target=stopped"
+            )

@@ -71,7 +71,13 @@ def skill(predicted: Tensor, after: Tensor, before: Tensor) -> float:
 
 
 def predictions_under(
-    world: WorldModel, states: Tensor, actions: Tensor, others: int, kept: Tensor | None = None
+    world: WorldModel,
+    states: Tensor,
+    actions: Tensor,
+    others: int,
+    *,
+    kept: Tensor | None = None,
+    moved: Tensor | None = None,
 ) -> Tensor:
     """The next state under a sample's own action and under those of the ``others`` samples that follow it.
 
@@ -81,6 +87,7 @@ def predictions_under(
         actions: ``(B, 1, A)``.
         others: How many.
         kept: ``(at least others, A)`` booleans: components of the own action that another one is given.
+        moved: ``(B, 2)``, by which the pictures were moved, see `WorldModel.condition`.
 
     Returns:
         ``(B, 1 + others, N, D)``, the own action first.
@@ -89,7 +96,8 @@ def predictions_under(
     if kept is not None:
         tried[:, 1:] = torch.where(kept[:others, None], tried[:, :1], tried[:, 1:])
     repeated = states.repeat_interleave(1 + others, 0)
-    after = world.rollout(repeated, tried.flatten(0, 1))[:, 0]
+    shift = None if moved is None else moved.repeat_interleave(1 + others, 0)
+    after = world.advance(repeated, world.condition(tried.flatten(0, 1), shift))
     return after.reshape(len(states), 1 + others, *states.shape[1:])
 
 

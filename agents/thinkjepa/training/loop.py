@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -17,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from agents.thinkjepa.training import state
-from agents.thinkjepa.training.config import CollapseConfig, OptimiserConfig, Part, TrainConfig
+from agents.thinkjepa.training.config import CollapseConfig, LoopConfig, OptimiserConfig, Part
 from agents.thinkjepa.training.distributed import Ranks, any_of_all
 from agents.thinkjepa.training.draws import batch_indices, seed_torch
 from agents.thinkjepa.training.objective import Objective
@@ -53,13 +55,54 @@ class Report(Protocol):
         """Measurements."""
 
 
+class Drawn(Protocol):
+    """What a step is made of, as `Batch` is."""
+
+    def part(self, rows: slice, device: torch.device) -> Drawn:
+        """Some of the samples, on a device."""
+
+
+class Weights(Protocol):
+    """How terms of a loss are added up, as `LossWeights` does."""
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The loss."""
+
+
+class Stage(Protocol):
+    """What the steps need of what is trained, a `torch.nn.Module`; see `Objective`."""
+
+    @property
+    def weights(self) -> Weights:
+        """Of the terms."""
+
+    def place(self, device: torch.device) -> None:
+        """Bring everything to a device."""
+
+    def samples(self) -> int:
+        """How many there are."""
+
+    def draw(self, indices: npt.NDArray[np.int64], step: int) -> Drawn:
+        """Everything that a step needs of these samples."""
+
+    def after_step(self, step: int, steps: int) -> None:
+        """What follows an optimiser step."""
+
+    def health(self, count: int) -> dict[str, float]:
+        """Numbers on about ``count`` held-out samples."""
+
+
+def parts_of(objective: Objective) -> dict[Part, nn.Module]:
+    """What has a learning rate of its own."""
+    world, gpi = objective.model.world_model, objective.model.gpi
+    return {"encoder": world.encoder, "predictor": world.predictor, "gpi": gpi}
+
+
 def make_optimiser(objective: Objective, config: OptimiserConfig) -> torch.optim.AdamW:
     """AdamW with a group per part, with and without weight decay; parts of rate 0 are frozen."""
-    world, gpi = objective.model.world_model, objective.model.gpi
-    modules: dict[Part, nn.Module] = {"encoder": world.encoder, "predictor": world.predictor, "gpi": gpi}
     of_model = {id(parameter) for parameter in objective.model.parameters()}
     named: dict[Part, list[tuple[str, nn.Parameter]]] = {
-        part: list(module.named_parameters()) for part, module in modules.items()
+        part: list(module.named_parameters()) for part, module in parts_of(objective).items()
     }
     named["readouts"] = [(n, p) for n, p in objective.named_parameters() if id(p) not in of_model and p.requires_grad]
     groups = []
@@ -86,8 +129,9 @@ def rate_factor(step: int, steps: int, warmup: int, final: float) -> float:
 
 
 def train(
-    objective: Objective,
-    config: TrainConfig,
+    stage: Stage,
+    optimiser: torch.optim.Optimizer,
+    config: LoopConfig,
     *,
     ranks: Ranks,
     device: torch.device,
@@ -95,12 +139,16 @@ def train(
     resume: bool,
     report: Report,
     checkpoint: Callable[[int, Mapping[str, float]], None],
+    parts: Collection[nn.Module] = (),
+    prepare: Callable[[], None] | None = None,
+    problem_of: Callable[[int, Mapping[str, float]], str] = lambda step, health: "",  # noqa: ARG005
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Ended:
     """Train from the start or from the saved state until all steps are done or something stops it.
 
     Args:
-        objective: What is minimised.
+        stage: What is trained; a `torch.nn.Module`.
+        optimiser: Of its parameters; each group has its highest ``rate``.
         config: How; its ``out`` holds the state.
         ranks: This process among all.
         device: Where.
@@ -108,12 +156,17 @@ def train(
         resume: Whether ``out`` holds a state.
         report: Is told of the steps, in the main process.
         checkpoint: Writes the model after a measurement of health, in the main process.
+        parts: Modules that are in evaluation mode if nothing of them is trained.
+        prepare: Is called before the first step, in evaluation mode and in the precision of steps.
+        problem_of: Why to stop, from the steps done and the health; empty to go on.
         interrupted: Whether to stop after this step.
     """
-    objective.place(device)
-    optimiser = make_optimiser(objective, config.optimiser)
-    first = state.restore(config.out, objective, optimiser) if resume else 0
-    run = _Run(objective, optimiser, config, ranks, device=device, bf16=bf16)
+    assert isinstance(stage, nn.Module)
+    stage.place(device)
+    first = state.restore(config.out, stage, optimiser) if resume else 0
+    run = _Run(stage, optimiser, config, ranks, device=device, bf16=bf16, parts=parts)
+    if prepare is not None:
+        run.prepare(prepare)
     ended = Ended(ExitCode.COMPLETED, config.steps)
     since = _Since(device)
     for step in range(first, config.steps):
@@ -127,14 +180,14 @@ def train(
         if ranks.main and not problem and (done % config.every.health == 0 or last):
             health = run.health()
             report.health(done, health)
-            problem = "" if done < config.collapse.after else collapse(health, config.collapse, done)
+            problem = problem_of(done, health)
             checkpoint(done, health)
         stop = interrupted()
         if any_of_all(bool(problem), device):
             return Ended(ExitCode.COLLAPSED, done, problem)
         stop = any_of_all(stop, device)
         if ranks.main and (done % config.every.save == 0 or last or stop):
-            state.save(config.out, objective, optimiser, done)
+            state.save(config.out, run.module, optimiser, done)
         if stop and not last:
             return Ended(ExitCode.INTERRUPTED, done, "stopped; the same command goes on from here")
     return ended
@@ -162,45 +215,54 @@ class _Run:
 
     def __init__(
         self,
-        objective: Objective,
+        stage: Stage,
         optimiser: torch.optim.Optimizer,
-        config: TrainConfig,
+        config: LoopConfig,
         ranks: Ranks,
         *,
         device: torch.device,
         bf16: bool,
+        parts: Collection[nn.Module],
     ) -> None:
-        self.objective, self.optimiser, self.config = objective, optimiser, config
+        assert isinstance(stage, nn.Module)
+        self.stage, self.optimiser, self.config, self.parts = stage, optimiser, config, parts
         self.ranks, self.device, self.bf16 = ranks, device, bf16
         self.trained = [p for group in optimiser.param_groups for p in group["params"]]
-        self.terms: nn.Module = objective
+        self.module: nn.Module = stage
+        self.terms: nn.Module = stage
         if ranks.world > 1:
-            self.terms = DistributedDataParallel(objective, find_unused_parameters=True, broadcast_buffers=False)
+            self.terms = DistributedDataParallel(stage, find_unused_parameters=True, broadcast_buffers=False)
+
+    def prepare(self, prepare: Callable[[], None]) -> None:
+        """See `train`."""
+        self.module.eval()
+        with self._precision():
+            prepare()
 
     def step(self, step: int) -> dict[str, Tensor]:
         """One step; the terms of its loss, the loss itself and the norm of the gradient."""
-        config, objective = self.config, self.objective
-        _training_mode(objective)
+        config, stage = self.config, self.stage
+        _training_mode(self.module, self.parts)
         seed_torch(config.seed, "dropout", step, self.ranks.rank)
-        indices = batch_indices(objective.samples(), config.batch, step, config.seed)
-        batch = objective.draw(indices, step).part(self.ranks.share(config.batch), self.device)
+        indices = batch_indices(stage.samples(), config.batch, step, config.seed)
+        batch = stage.draw(indices, step).part(self.ranks.share(config.batch), self.device)
         factor = rate_factor(step, config.steps, config.optimiser.warmup, config.optimiser.final)
         for group in self.optimiser.param_groups:
             group["lr"] = group["rate"] * factor
         with self._precision():
             terms: dict[str, Tensor] = self.terms(batch)
-        loss = objective.weights.total(terms)
+        loss = stage.weights.total(terms)
         loss.backward()
         norm = clip_grad_norm_(self.trained, config.optimiser.clip)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        objective.after_step(step, config.steps)
+        stage.after_step(step, config.steps)
         return {name: value.detach() for name, value in terms.items()} | {"loss": loss.detach(), "gradient": norm}
 
     def health(self) -> dict[str, float]:
         """Measurements in evaluation mode and float32; nothing that training draws is touched."""
-        self.objective.eval()
-        return self.objective.health(self.config.health_samples)
+        self.module.eval()
+        return self.stage.health(self.config.health_samples)
 
     def _precision(self) -> AbstractContextManager[object]:
         if not self.bf16:
@@ -214,10 +276,10 @@ class _Run:
         return context
 
 
-def _training_mode(objective: Objective) -> None:
+def _training_mode(stage: nn.Module, parts: Collection[nn.Module]) -> None:
     """Dropout is for what is trained; frozen parts are as they are used."""
-    objective.train()
-    for module in (objective.model.world_model.encoder, objective.model.world_model.predictor, objective.model.gpi):
+    stage.train()
+    for module in parts:
         if not any(parameter.requires_grad for parameter in module.parameters()):
             module.eval()
 

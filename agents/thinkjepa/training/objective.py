@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.thinkjepa.distances import Distance
-from agents.thinkjepa.images import to_frames
+from agents.thinkjepa.images import shifted, to_frames
 from agents.thinkjepa.losses.prediction import PredictionLoss, mse, smooth_l1
 from agents.thinkjepa.losses.weights import LossWeights
 from agents.thinkjepa.model import ThinkJEPA
@@ -56,6 +56,7 @@ class Objective(nn.Module, ABC):
         self.block = block
         self.seed = seed
         self._pixels = recordings.frames  # no buffer: processes would send it to each other
+        self._states: Tensor | None = None
 
     def place(self, device: torch.device) -> None:
         """Bring the model and the pictures to a device; they are many, but a batch at a time is what would be slow."""
@@ -81,9 +82,43 @@ class Objective(nn.Module, ABC):
         """Distances below which a sub-goal counts as reached, from about ``count`` held-out samples."""
         return {}
 
-    def look(self, rows: Tensor) -> Tensor:
-        """Pictures of rows ``(B, T)`` as ``(B, T, 3, H, W)`` in [0, 1]."""
-        return to_frames(self._pixels[rows])
+    @torch.no_grad()
+    def encode_once(self) -> None:
+        """Keep the states of all pictures, in float16: the encoder is frozen."""
+        world = self.model.world_model.config
+        rows = torch.arange(len(self._pixels), device=self._pixels.device).unsqueeze(1)
+        kept = torch.empty(len(rows), world.tokens, world.encoder.width, dtype=torch.float16, device=rows.device)
+        for part in rows.split(256):
+            kept[part[:, 0]] = self.states(part)[:, 0].half()
+        self._states = kept
+
+    @property
+    def encoded_once(self) -> bool:
+        """Whether `encode_once` was called."""
+        return self._states is not None
+
+    def states(self, rows: Tensor, shift: Tensor | None = None) -> Tensor:
+        """States of rows ``(B, T)``: ``(B, T, N, D)``; ``shift`` as in `look`."""
+        if self._states is not None:
+            return self._states[rows].float()
+        return self.model.world_model.encode(self.look(rows, shift))
+
+    def look(self, rows: Tensor, shift: Tensor | None = None) -> Tensor:
+        """Pictures of rows ``(B, T)`` as ``(B, T, 3, H, W)`` in [0, 1], moved by ``shift`` ``(B, 2)`` pixels."""
+        frames = to_frames(self._pixels[rows])
+        return frames if shift is None else shifted(frames, shift)
+
+    def require_points(self) -> None:
+        """Raise `TrainingError` unless actions can move with shifted pictures."""
+        if not self.model.world_model.config.predictor.action_points:
+            raise TrainingError(
+                "objective.shift moves pictures, and it is not known how actions move with them; give a camera with "
+                "points, or objective.shift=0"
+            )
+
+    def moved(self, shift: Tensor | None) -> Tensor | None:
+        """A shift in pixels as shares of a side."""
+        return None if shift is None else shift / self.model.world_model.config.encoder.image_size
 
 
 def prediction_loss(config: LossConfig) -> PredictionLoss:
@@ -101,6 +136,11 @@ def require_samples(count: int, what: str, remedy: str) -> None:
     """Raise `TrainingError` unless there are samples."""
     if count < 1:
         raise TrainingError(f"the data hold no {what}; {remedy}")
+
+
+def random_shift(count: int, reach: int, rng: np.random.Generator) -> Tensor:
+    """Pixels to the right and down, ``(count, 2)``, each from ``-reach`` to ``reach``."""
+    return torch.from_numpy(rng.integers(-reach, reach + 1, (count, 2)))
 
 
 def random_relevance(count: int, share: float, grid: int, rng: np.random.Generator) -> Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
 
 import torch
 from rich.console import Console
@@ -13,9 +14,9 @@ from rich.console import Console
 from agents.thinkjepa.checkpoints import save_pretrained
 from agents.thinkjepa.training import state
 from agents.thinkjepa.training.compose import read_config
-from agents.thinkjepa.training.config import CausalConfig, Target, TrainConfig, TrainingError
+from agents.thinkjepa.training.config import CausalConfig, LoopConfig, Target, TrainConfig, TrainingError
 from agents.thinkjepa.training.distributed import Ranks, ranks
-from agents.thinkjepa.training.loop import Ended, ExitCode, Report, train
+from agents.thinkjepa.training.loop import Ended, ExitCode, Report, collapse, make_optimiser, parts_of, train
 from agents.thinkjepa.training.mirror import with_mirror_images
 from agents.thinkjepa.training.progress import ProgressReport
 from agents.thinkjepa.training.recordings import open_data
@@ -33,11 +34,35 @@ CHECKPOINT = "checkpoint"
 
 def run(target: Target, overrides: list[str]) -> int:
     """``harness train TARGET key=value ...``; prints the checkpoint's folder and returns the exit status."""
+    return carry_out(lambda: read_config(target, overrides), start)
+
+
+ConfigT = TypeVar("ConfigT", bound=LoopConfig)
+ConfigT_contra = TypeVar("ConfigT_contra", bound=LoopConfig, contravariant=True)
+
+
+class Start(Protocol[ConfigT_contra]):
+    """Checks everything, loads the data, and trains; `start` is one."""
+
+    def __call__(
+        self,
+        config: ConfigT_contra,
+        own: Ranks,
+        device: torch.device,
+        *,
+        bf16: bool,
+        interrupted: Callable[[], bool],
+    ) -> Ended:
+        """See `start`."""
+
+
+def carry_out(read: Callable[[], ConfigT], begin: Start[ConfigT]) -> int:
+    """One run on the command line; prints the checkpoint's folder and returns the exit status."""
     try:
-        config = read_config(target, overrides)
+        config = read()
         device, bf16 = choose_device(config)
         with ranks(device) as own, _interrupts() as interrupted:
-            ended = start(config, own, device, bf16=bf16, interrupted=interrupted)
+            ended = begin(config, own, device, bf16=bf16, interrupted=interrupted)
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return ExitCode.BAD_CONFIG
@@ -84,13 +109,14 @@ def start(
         card = description(config, recordings, step, health)
         save_pretrained(model, config.out / CHECKPOINT, thresholds=thresholds, description=card)
 
-    with ExitStack() as stack:
-        report: Report = Silent()
-        if own.main:
-            speak = console or Console(stderr=True)
-            report = stack.enter_context(ProgressReport(config.out, first, config.steps, speak))
+    def problem_of(step: int, health: Mapping[str, float]) -> str:
+        return "" if step < config.collapse.after else collapse(health, config.collapse, step)
+
+    optimiser = make_optimiser(objective, config.optimiser)
+    with reporting(config, own, first, console) as report:
         return train(
             objective,
+            optimiser,
             config,
             ranks=own,
             device=device,
@@ -98,8 +124,21 @@ def start(
             resume=first > 0,
             report=report,
             checkpoint=checkpoint,
+            parts=parts_of(objective).values(),
+            prepare=objective.encode_once if config.encode_once else None,
+            problem_of=problem_of,
             interrupted=interrupted,
         )
+
+
+@contextmanager
+def reporting(config: LoopConfig, own: Ranks, first: int, console: Console | None) -> Iterator[Report]:
+    """What is told of a run that has done ``first`` steps: by the main process only."""
+    if not own.main:
+        yield Silent()
+        return
+    with ProgressReport(config.out, first, config.steps, console or Console(stderr=True)) as report:
+        yield report
 
 
 class Silent:

@@ -31,10 +31,11 @@ class SeenObjects:
         self.words = sorted({word for words in parts for word in words})
         self._described = np.array([[word in words for word in self.words] for words in parts])
 
-    def at(self, rows: npt.NDArray[np.int64]) -> ObjectMap:
-        """Of rows ``(B,)``."""
+    def at(self, rows: npt.NDArray[np.int64], shift: npt.NDArray[np.float64] | None = None) -> ObjectMap:
+        """Of rows ``(B,)``, of which pictures are moved by ``shift`` ``(B, 2)``: to the right and down, in widths."""
         positions = self._positions[rows]
-        tokens = self._camera.project(positions) * self._grid
+        seen = self._camera.project(positions)
+        tokens = (seen if shift is None else seen + shift[:, None]) * self._grid
         cells = np.floor(tokens)
         inside = ((cells >= 0) & (cells < self._grid)).all(-1)  # false where a position is NaN
         words = np.zeros((len(rows), self._grid**2, len(self.words)), np.float32)

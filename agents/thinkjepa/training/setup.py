@@ -17,6 +17,7 @@ from agents.thinkjepa.training.compose import changed_model, model_config
 from agents.thinkjepa.training.config import (
     CausalConfig,
     GoalsConfig,
+    LoopConfig,
     MaskedConfig,
     TrainConfig,
     TrainingError,
@@ -28,7 +29,7 @@ from agents.thinkjepa.training.recordings import Opened, Recordings
 from agents.thinkjepa.training.subgoals import SubGoals
 
 
-def choose_device(config: TrainConfig) -> tuple[torch.device, bool]:
+def choose_device(config: LoopConfig) -> tuple[torch.device, bool]:
     """Where to train, and whether in bfloat16.
 
     Raises:

@@ -14,17 +14,16 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from agents.thinkjepa.training.compose import differences
-from agents.thinkjepa.training.config import TrainConfig, TrainingError
-from agents.thinkjepa.training.objective import Objective
+from agents.thinkjepa.training.config import LoopConfig, TrainingError
 
 STATE, CONFIG = "training.safetensors", "config.json"
 _FREE = ("out", "device", "every", "health_samples", "collapse")  # have no part in what the weights become
 
 
-def claim(out: Path, config: TrainConfig, data: str) -> bool:
+def claim(out: Path, config: LoopConfig, data: str) -> bool:
     """Make a run's folder, or recognise it; whether there is a state to go on from.
 
     Args:
@@ -61,7 +60,7 @@ def _essential(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in _FREE}
 
 
-def save(out: Path, objective: Objective, optimiser: torch.optim.Optimizer, step: int) -> None:
+def save(out: Path, objective: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
     """Keep the state after ``step`` steps."""
     tensors = {f"objective.{name}": value for name, value in objective.state_dict().items()}
     for name, parameter in objective.named_parameters():
@@ -87,7 +86,7 @@ def steps_done(out: Path) -> int:
         raise TrainingError(_damaged(out, error)) from error
 
 
-def restore(out: Path, objective: Objective, optimiser: torch.optim.Optimizer) -> int:
+def restore(out: Path, objective: nn.Module, optimiser: torch.optim.Optimizer) -> int:
     """Bring back the state; returns the steps that were done.
 
     Raises:

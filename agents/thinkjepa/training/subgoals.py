@@ -26,6 +26,7 @@ from agents.thinkjepa.training.objective import (
     Objective,
     prediction_loss,
     random_relevance,
+    random_shift,
     require_samples,
 )
 from agents.thinkjepa.training.recordings import Recordings
@@ -106,6 +107,8 @@ class SubGoals(Objective):
         self.weights = config.weights
         self.camera = camera
         self.loss = prediction_loss(config.loss)
+        if config.shift:
+            self.require_points()
         if model.config.gpi.text != "hashed_words":
             raise TrainingError(f"model.gpi.text={model.config.gpi.text}: only hashed_words can be trained on")
         if config.relevance.named and (camera is None or recordings.positions() is None):
@@ -179,13 +182,17 @@ class SubGoals(Objective):
             balanced = generator.random(len(chosen)) < self.config.balanced
             chosen[balanced] = [self._of_any_kind(generator) for _ in range(balanced.sum())]
         rows = reached.row[chosen]
+        samples = {}
+        if self.config.shift and not held_out:
+            samples["shift"] = random_shift(len(rows), self.config.shift, rng(self.seed, "shift", step))
         return Batch(
             {
+                **samples,
                 "rows": torch.from_numpy(np.stack([rows, rows + self.block], axis=1)),
                 "actions": torch.from_numpy(self.recordings.blocks(rows[:, None], self.block)),
                 "text": torch.from_numpy(reached.text[chosen]),
                 "kind": torch.from_numpy(reached.kind[chosen]),
-                "relevance": self._relevance(reached.named[chosen], generator),
+                "relevance": self._relevance(reached.named[chosen], self.moved(samples.get("shift")), generator),
             }
         )
 
@@ -202,14 +209,19 @@ class SubGoals(Objective):
         of_kind = self._of_kinds[generator.integers(len(self._of_kinds))]
         return int(of_kind[generator.integers(len(of_kind))])
 
-    def _relevance(self, named: npt.NDArray[np.float32], generator: np.random.Generator) -> Tensor:
+    def _relevance(
+        self, named: npt.NDArray[np.float32], moved: Tensor | None, generator: np.random.Generator
+    ) -> Tensor:
         shares, grid = self.config.relevance, self.model.world_model.config.grid
         which = generator.random(len(named))
         maps = random_relevance(len(named), 1.0, grid, generator)
         maps[torch.from_numpy(which >= shares.named + shares.random)] = 1.0
         if shares.named and self.camera is not None:
             chosen = which < shares.named
-            maps[torch.from_numpy(chosen)] = spot_maps(self.camera.project(named[chosen]) * grid, grid)
+            seen = self.camera.project(named[chosen])
+            if moved is not None:
+                seen = seen + moved.numpy()[chosen, None]
+            maps[torch.from_numpy(chosen)] = spot_maps(seen * grid, grid)
         return maps
 
     # --------------------------------------------------------------------------------------------- loss
@@ -217,10 +229,11 @@ class SubGoals(Objective):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of the loss."""
         weights, samples = self.config.weights, batch.samples
-        before, after = self.model.world_model.encode(self.look(samples["rows"])).unbind(1)
+        shift = samples.get("shift")
+        before, after = self.states(samples["rows"], shift).unbind(1)
         goal = self.goals(before, samples["text"], samples["relevance"])
         with torch.no_grad():  # goals go to where states are, not the other way round
-            predicted = self._outcomes(before, samples["actions"], self.config.alternatives)
+            predicted = self._outcomes(before, samples["actions"], self.config.alternatives, self.moved(shift))
             after = after.detach()
         reached = predicted[:, 0]
         terms = {}
@@ -241,10 +254,10 @@ class SubGoals(Objective):
             terms["ranking"] = functional.cross_entropy(-distance / scale.clamp_min(1e-9), executed)
         return terms
 
-    def _outcomes(self, state: Tensor, actions: Tensor, alternatives: int) -> Tensor:
+    def _outcomes(self, state: Tensor, actions: Tensor, alternatives: int, moved: Tensor | None = None) -> Tensor:
         """Predicted states under the executed action and under others: ``(B, 1 + others, N, D)``."""
         others = min(alternatives, len(state) - 1)
-        return health.predictions_under(self.model.world_model, state, actions, others, self._kept)
+        return health.predictions_under(self.model.world_model, state, actions, others, kept=self._kept, moved=moved)
 
     @property
     def _kept(self) -> Tensor:
@@ -273,8 +286,8 @@ class SubGoals(Objective):
         the mean change of a goal when the words are another sample's, over its mean change of the state.
         """
         batch = self._held_out(count)
-        samples, world = batch.samples, self.model.world_model
-        before, after = world.encode(self.look(samples["rows"])).unbind(1)
+        samples = batch.samples
+        before, after = self.states(samples["rows"]).unbind(1)
         goal = self.goals(before, samples["text"], samples["relevance"])
         candidates = self._outcomes(before, samples["actions"], _HELD_OUT_ALTERNATIVES)
         distance = DISTANCES[self.config.ranking.distance](candidates, goal.unsqueeze(1))
@@ -303,7 +316,7 @@ class SubGoals(Objective):
     def thresholds(self, count: int) -> dict[Distance, float]:
         """From distances of goals to states that reached them, and to the states before."""
         samples = self._held_out(count).samples
-        before, after = self.model.world_model.encode(self.look(samples["rows"])).unbind(1)
+        before, after = self.states(samples["rows"]).unbind(1)
         goal = self.goals(before, samples["text"], torch.ones_like(samples["relevance"]))
         return health.calibrated(lambda name: (DISTANCES[name](after, goal), DISTANCES[name](before, goal)))
 

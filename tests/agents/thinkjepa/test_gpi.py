@@ -58,6 +58,25 @@ def test_an_untrained_goal_is_to_leave_everything_as_it_is():
     torch.testing.assert_close(module(*inputs(), state), state, rtol=1e-3, atol=1e-3)
 
 
+def test_film_lets_words_modulate_every_block():
+    embedding, relevance = inputs()
+    state = torch.randn(BATCH, TOKENS, WIDTH)
+    module = gpi(film=True, layers=2)
+    modulated = module(embedding, relevance, state)
+    assert module.film.out_features == 2 * 2 * WIDTH
+    torch.nn.init.zeros_(module.film.weight)
+    torch.nn.init.zeros_(module.film.bias)
+    plain = gpi(layers=2)
+    plain.load_state_dict({k: v for k, v in module.state_dict().items() if not k.startswith("film")})
+    torch.testing.assert_close(module(embedding, relevance, state), plain(embedding, relevance, state))
+    assert (modulated - plain(embedding, relevance, state)).abs().mean() > 0.01
+
+
+def test_film_needs_blocks():
+    with pytest.raises(ValidationError, match="film=true needs blocks"):
+        GPIConfig(language_dim=LANGUAGE_DIM, layers=0, heads=2, film=True)
+
+
 def test_without_refinement_tokens_do_not_mix():
     embedding, relevance = inputs()
     moved = relevance.clone()

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from agents.thinkjepa.checkpoints import from_pretrained
 from agents.thinkjepa.config import ActionPoint
 from agents.thinkjepa.distances import Objective
-from agents.thinkjepa.images import to_frames
+from agents.thinkjepa.images import shifted, to_frames
 from agents.thinkjepa.presets import preset
 from agents.thinkjepa.training import health, run
 from agents.thinkjepa.training.compose import read_config
@@ -26,6 +26,7 @@ from agents.thinkjepa.training.config import CollapseConfig, TrainingError
 from agents.thinkjepa.training.distributed import Ranks
 from agents.thinkjepa.training.loop import ExitCode, collapse, rate_factor
 from agents.thinkjepa.training.recordings import open_data
+from agents.thinkjepa.training.seen import SeenObjects
 from agents.thinkjepa.training.setup import make_model, make_objective
 from agents.thinkjepa.training.state import STATE
 from agents.thinkjepa.training.subgoals import kept_components
@@ -125,6 +126,7 @@ def test_sub_goals_in_words_rank_actions(world_model, overrides, squares, tmp_pa
         "health_samples=64",
         "optimiser.warmup=10",
         "optimiser.learning_rates.gpi=2e-3",
+        "objective.shift=1",
         "steps=150",
         "every={log:50,save:150,health:150}",
     )
@@ -191,12 +193,93 @@ def test_ways_of_masking(overrides, tmp_path, change):
         ["objective.weights.objects=0", "camera=none"],
         ["objective.weights.state=0.3", "objective.state=[object_states]"],
         ["objective.weights={prediction:0,rollout:0}", "optimiser.learning_rates.predictor=0"],
+        ["objective.weights={prediction:0,rollout:0}", "optimiser.learning_rates.predictor=0", "objective.shift=3"],
+        ["objective.shift=3"],
         ["objective.rollout=1", "objective.weights.rollout=0", "data.action_block=2"],
     ],
 )
 def test_every_choice_trains(overrides, tmp_path, changes):
     given = [item for item in overrides if not ("camera=none" in changes and item in CAMERA)]
     assert train("world_model", f"out={tmp_path}", *given, *changes, "steps=2").code == ExitCode.COMPLETED
+
+
+FROZEN = ["optimiser.learning_rates.encoder=0", "objective.target=stopped", "objective.regulariser=none"]
+
+
+def test_a_frozen_encoder_can_encode_once(world_model, overrides, tmp_path):
+    """States are rounded to float16, which changes losses by less than a thousandth."""
+    given = [*overrides, f"init={world_model / 'checkpoint'}", *FROZEN, "steps=3", "every.log=1"]
+    for once in ("true", "false"):
+        train("world_model", f"out={tmp_path / once}", *given, f"encode_once={once}")
+    kept, anew = (metrics(tmp_path / once, "train") for once in ("true", "false"))
+    for name in ("prediction", "objects", "loss"):
+        assert [line[name] for line in kept] == pytest.approx([line[name] for line in anew], rel=1e-3)
+    assert train("world_model", f"out={tmp_path / 'bf16'}", *given, "encode_once=true", "precision=bf16").step == 3
+    started = train(
+        "gpi",
+        f"out={tmp_path / 'gpi'}",
+        f"init={world_model / 'checkpoint'}",
+        overrides[0],
+        *CAMERA,
+        "batch=16",
+        "health_samples=64",
+        "encode_once=true",
+        "steps=2",
+    )
+    assert started.code == ExitCode.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["optimiser.learning_rates.encoder=0.001"], "encode_once=true needs a frozen encoder"),
+        (["objective.regulariser=sigreg"], "leaves nothing to regularise"),
+        (["objective.shift=3"], "leaves no shifted pictures"),
+        (["objective.target=ema"], "leaves nothing to regularise and no moving target"),
+    ],
+)
+def test_what_encoding_once_excludes(overrides, tmp_path, changes, message):
+    with pytest.raises(TrainingError, match=message):
+        read_config("world_model", [f"out={tmp_path}", *overrides, *FROZEN, "encode_once=true", *changes])
+
+
+def test_shifts_need_to_know_where_actions_go(overrides, tmp_path):
+    given = [item for item in overrides if item not in CAMERA]
+    config = read_config(
+        "world_model", [f"out={tmp_path}", *given, "camera=none", "objective.shift=3", "objective.weights.objects=0"]
+    )
+    with pytest.raises(TrainingError, match="not known how actions move with them"):
+        run.start(config, Ranks(), CPU)
+    with pytest.raises(TrainingError, match="shift=0 is needed with target=ema"):
+        read_config("world_model", [f"out={tmp_path}", *overrides, "objective.shift=3", "objective.target=ema"])
+
+
+def test_points_of_actions_move_with_the_picture(world_model):
+    world = from_pretrained(world_model / "checkpoint").model.world_model
+    actions = torch.rand(5, 1, world.config.action_dim)
+    still, moved = world.condition(actions), world.condition(actions, torch.tensor([[0.25, -0.5]]).expand(5, -1))
+    torch.testing.assert_close(moved.points, still.points + torch.tensor([0.25, -0.5]))
+    torch.testing.assert_close(moved.film, still.film)
+
+
+def test_what_is_seen_moves_with_the_picture(overrides, tmp_path):
+    """By one token: every label is found one token further, and so are pixels."""
+    config = read_config("world_model", [f"out={tmp_path}", *overrides])
+    sources = open_data(config.data)
+    model = make_model(config, sources)
+    recordings = sources.read(model.config.world_model.encoder, 0)
+    seen = SeenObjects(recordings, config.camera, 4)
+    rows = np.arange(40)
+    still, moved = seen.at(rows), seen.at(rows, np.full((40, 2), 0.25))
+    inner = still.words.view(40, 4, 4, -1)[:, :-1, :-1]
+    torch.testing.assert_close(moved.words.view(40, 4, 4, -1)[:, 1:, 1:], inner)
+    place = still.place.view(40, 4, 4, 3)[:, :-1, :-1]
+    torch.testing.assert_close(moved.place.view(40, 4, 4, 3)[:, 1:, 1:], place, equal_nan=True, atol=1e-5, rtol=0)
+    assert inner.sum() > 10
+    frames = to_frames(recordings.frames[rows]).unsqueeze(1)
+    pixels = shifted(frames, torch.full((40, 2), 4))
+    torch.testing.assert_close(pixels[..., 4:, 4:], frames[..., :-4, :-4])
+    torch.testing.assert_close(pixels[..., 4:, 0], frames[..., :-4, 0])
 
 
 def test_a_pack_trains_as_the_dataset_does(squares, overrides, tmp_path):

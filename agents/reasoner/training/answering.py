@@ -1,0 +1,107 @@
+"""What `harness answer` does; `command` has its arguments."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from agents.planning import CAMERA
+from agents.reasoner.loading import VLMConfig
+from agents.reasoner.protocol import Attempt, Reasoner, ReasonerError, SubGoal
+from agents.reasoner.replay import ReplayReasoner
+from agents.reasoner.vlm import VLMReasoner
+from agents.thinkjepa.checkpoints import CheckpointError, from_pretrained
+from agents.thinkjepa.config import WorldModelConfig
+from agents.thinkjepa.presets import preset
+from harness.interfaces import SeedPath, TaskView
+from harness.plans import SPLITS, Answered, Answers, Question, Said, digest, read_plans
+
+
+def answer_all(arguments: argparse.Namespace) -> None:
+    """Carry out ``harness answer``; prints the file.
+
+    Raises:
+        ValueError: An argument is impossible; the message names it and the remedy.
+    """
+    if not arguments.output.parent.is_dir():
+        raise ValueError(f"--output {arguments.output}: its folder does not exist; make it")
+    questions = _chosen(arguments.plans, arguments.split, arguments.limit)
+    world = _world(arguments.world)
+    reasoner, named = _reasoner(arguments, world)
+    console = Console(stderr=True)
+    answered = [
+        ask(reasoner, question)
+        for question in track(questions, "answer", console=console, disable=not console.is_terminal)
+    ]
+    answers = Answers(digest(arguments.plans), named, world.encoder.crop, world.grid, answered)
+    answers.write(arguments.output)
+    print(arguments.output)
+
+
+def ask(reasoner: Reasoner, question: Question) -> Answered:
+    """Ask one question as an agent does: what was reached before is told. Reading errors are answers, too."""
+    space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    view = TaskView(question.task, space, None, question.horizon, 0, SeedPath(0, question.id, 0))
+    history = [Attempt(text, reached=True) for text in question.reached]
+    began = time.perf_counter()
+    try:
+        subgoals = reasoner.propose(view, {CAMERA: question.picture()}, history)
+    except ReasonerError as error:
+        return Answered(question.id, time.perf_counter() - began, error=str(error))
+    return Answered(
+        id=question.id,
+        seconds=time.perf_counter() - began,
+        subgoals=tuple(Said(subgoal.text, subgoal.objects) for subgoal in subgoals),
+        attention=tuple(_numbers(subgoal) for subgoal in subgoals),
+    )
+
+
+def _numbers(subgoal: SubGoal) -> tuple[float, ...] | None:
+    return None if subgoal.attention is None else tuple(round(value, 4) for value in subgoal.attention.tolist())
+
+
+def _chosen(plans: Path, split: str | None, limit: int | None) -> Sequence[Question]:
+    questions = list(read_plans(plans, [one for one in SPLITS if split in (None, one)]))
+    if not questions:
+        raise ValueError(f"--split {split}: {plans} has no such questions; leave it away to ask all")
+    if limit is None or limit >= len(questions):
+        return questions
+    if limit < 1:
+        raise ValueError(f"--limit {limit}: must be at least 1")
+    return [questions[int(place)] for place in np.linspace(0, len(questions) - 1, limit)]
+
+
+def _world(name: str | None) -> WorldModelConfig:
+    """Whose grid attention maps are over; 14 x 14 cells of the whole picture without a world model."""
+    if name is None:
+        return preset("paper", action_dim=1, language_dim=1).world_model
+    try:
+        return from_pretrained(name).model.config.world_model
+    except CheckpointError as error:
+        raise ValueError(f"--world: {error}") from error
+
+
+def _reasoner(arguments: argparse.Namespace, world: WorldModelConfig) -> tuple[Reasoner, dict[str, Any]]:
+    """A reasoner, and what it is called."""
+    if arguments.record is not None:
+        if arguments.lora is not None:
+            raise ValueError(f"--lora {arguments.lora} has no effect on --record; leave it away")
+        return ReplayReasoner(arguments.record, world), {"record": str(arguments.record)}
+    config = VLMConfig(
+        model=arguments.model,
+        lora=arguments.lora,
+        layers=arguments.layers,
+        sinks=arguments.sinks,
+        device=arguments.device,
+        max_new_tokens=arguments.max_new_tokens,
+    )
+    named: dict[str, Any] = {"model": arguments.model, "layers": arguments.layers, "sinks": arguments.sinks}
+    return VLMReasoner(config, world), named | ({} if arguments.lora is None else {"lora": str(arguments.lora)})

@@ -1,0 +1,76 @@
+"""What can be chosen in the training of a reasoner; the defaults are in ``configs/train/reasoner.yaml``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from agents.reasoner.tiny import TinySizes
+from agents.thinkjepa.training.config import LoopConfig, ScheduleConfig, Share
+
+TINY = "tiny"
+"""The ``model`` that is made here."""
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class PlanDataConfig:
+    """What is trained on.
+
+    Attributes:
+        sources: Folders of `harness plans`; questions of their split ``train``.
+        told: Share of questions about later states in which the sub-goals that were reached are told, as an agent does
+            that asks again; the others have to be answered from the picture.
+        described: Share of samples in which the picture is to be described instead: what there is, what it rests on
+            and where. Those words depend on nothing but the picture.
+    """
+
+    sources: Annotated[tuple[Path, ...], Field(min_length=1)]
+    told: Share
+    described: Annotated[float, Field(ge=0, lt=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class LoraConfig:
+    """A low-rank adapter (seed: rank 16, alpha 32) of the language model's attention."""
+
+    rank: PositiveInt
+    alpha: PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class RateConfig(ScheduleConfig):
+    """The schedule with its one rate.
+
+    Attributes:
+        learning_rate: The highest one.
+    """
+
+    learning_rate: PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ReasonerConfig(LoopConfig):
+    """One training run of a reasoner.
+
+    Attributes:
+        data: What is trained on.
+        model: ``tiny``, which is made from the words of the data and trained as a whole; or a folder or hub id.
+        sizes: Of ``tiny``.
+        lora: The adapter that another model gets; ``None`` trains all its weights. ``tiny`` has none.
+        checkpointing: Whether activations are computed twice instead of kept, for models that need much memory.
+        pieces: A batch goes through the model in so many pieces of answers of like length, which pads them less.
+        optimiser: AdamW.
+    """
+
+    data: PlanDataConfig
+    model: Annotated[str, Field(min_length=1)]
+    sizes: TinySizes
+    lora: LoraConfig | None
+    checkpointing: bool
+    pieces: PositiveInt
+    optimiser: RateConfig

@@ -1,0 +1,150 @@
+"""From questions to texts, and from texts to batches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from agents.reasoner.chat import Chat, Encoded
+from agents.reasoner.prompt import IMAGE, Plan, Step, prompt, write
+from agents.reasoner.protocol import Attempt
+from agents.reasoner.training.config import PlanDataConfig
+from agents.thinkjepa.training.config import TrainingError
+from harness.plans import PlansError, Question, digest, read_plans
+
+DESCRIBE = f"{IMAGE}\nWhat is there, what does it rest on, and where is it?"
+"""The question whose answer depends on nothing but the picture."""
+
+_OF_TOKENS = ("input_ids", "attention_mask", "mm_token_type_ids")
+_IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Data:
+    """Questions of all sources.
+
+    Attributes:
+        train: To train on.
+        held_out: To measure on.
+        digest: Of all sets, hex.
+    """
+
+    train: tuple[Question, ...]
+    held_out: tuple[Question, ...]
+    digest: str
+
+
+def read_data(config: PlanDataConfig) -> Data:
+    """Read the sources.
+
+    Raises:
+        TrainingError: A source is no set of plans, or there is nothing to train or to measure on.
+    """
+    try:
+        questions = [q for source in config.sources for q in read_plans(source, ("train", "held_out"))]
+        whole = hashlib.sha256("".join(digest(source) for source in config.sources).encode()).hexdigest()
+    except PlansError as error:
+        raise TrainingError(f"data.sources: {error}") from error
+    train, held_out = (tuple(q for q in questions if q.split == split) for split in ("train", "held_out"))
+    for split, found in (("train", train), ("held_out", held_out)):
+        if not found:
+            raise TrainingError(
+                f"data.sources hold no questions of split {split}; make more with `harness plans OUT seed=N "
+                "held_out=0.05` (sets of a suite are for evaluation)"
+            )
+    return Data(train, held_out, whole)
+
+
+def asked(question: Question, *, told: bool) -> str:
+    """What a reasoner is asked; ``told`` says what was reached before."""
+    return prompt(question.task, [Attempt(text, reached=True) for text in question.reached] if told else ())
+
+
+def answer(question: Question) -> str:
+    """The sub-goals as they are to be written."""
+    return write(Plan(tuple(Step(said.text, said.objects) for said in question.subgoals)))
+
+
+def description(question: Question) -> str:
+    """The things of a picture from top to bottom, in tenths of it: ``red cube on blue zone at 3 7``."""
+    lines = []
+    for thing in sorted(question.things, key=lambda thing: (thing.v, thing.u)):
+        across, down = (min(max(int(10 * place), 0), 9) for place in (thing.u, thing.v))
+        lines.append(f"{thing.phrase}{f' on {thing.on}' if thing.on else ''} at {across} {down}")
+    return "\n".join(lines)
+
+
+def texts(questions: Sequence[Question]) -> Iterator[str]:
+    """All that has to be read and written."""
+    yield DESCRIBE
+    for question in questions:
+        yield from (question.task, answer(question), description(question), *question.reached)
+
+
+# ---------------------------------------------------------------------------------------------- batches
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Answers of like length.
+
+    Attributes:
+        inputs: Of the model, padded on the left.
+        labels: The last tokens ``(B, L)``, -100 where there is no answer.
+    """
+
+    inputs: dict[str, Tensor]
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Questions with their answers.
+
+    Attributes:
+        examples: The tokens.
+        padding: Token that is put where there is none.
+        device: Where pieces go.
+    """
+
+    examples: tuple[Encoded, ...]
+    padding: int
+    device: torch.device
+
+    def part(self, rows: slice, device: torch.device) -> Batch:
+        """Some of the samples, on a device."""
+        return Batch(self.examples[rows], self.padding, device)
+
+    def pieces(self, count: int) -> Iterator[Piece]:
+        """All samples, from the shortest to the longest."""
+        ordered = sorted(self.examples, key=lambda example: example.inputs["input_ids"].shape[1])
+        size = -(-len(ordered) // count)
+        for first in range(0, len(ordered), size):
+            yield self._collated(ordered[first : first + size])
+
+    def _collated(self, examples: Sequence[Encoded]) -> Piece:
+        longest = max(example.inputs["input_ids"].shape[1] for example in examples)
+        inputs = {}
+        for name in examples[0].inputs:
+            rows = [example.inputs[name] for example in examples]
+            if name in _OF_TOKENS:
+                fill = self.padding if name == "input_ids" else 0
+                rows = [_padded(row, longest, fill) for row in rows]
+            inputs[name] = torch.cat(rows).to(self.device)
+        answers = [example.inputs["input_ids"][:, example.asked :] for example in examples]
+        most = max(one.shape[1] for one in answers)
+        labels = torch.cat([_padded(one, most, _IGNORED) for one in answers])
+        return Piece(inputs, labels.to(self.device))
+
+
+def encoded(chat: Chat, question: Question, asks: str, says: str) -> Encoded:
+    """Tokens of a question about its picture, and of the whole answer."""
+    return chat.encode(question.picture(), asks, says + chat.tokenizer.eos_token)
+
+
+def _padded(row: Tensor, length: int, fill: int) -> Tensor:
+    return torch.nn.functional.pad(row, (length - row.shape[1], 0), value=fill)

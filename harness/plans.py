@@ -1,0 +1,239 @@
+"""The format of plans: what ``harness plans`` writes, reasoners learn from, and answers are judged by.
+
+A set of plans is a folder:
+
+``data/part-00000.parquet``, ...
+    One row per question: a picture, an instruction, and the sub-goals that lead from one to the other.
+
+    =============  ==========================================================================================
+    ``id``         unique in the set, for example ``tower-h5-00003+2``: an episode after its first two moves
+    ``split``      ``train``; ``held_out`` (other episodes of the same templates); ``unseen`` (templates of which
+                   nothing is in ``train``); ``evaluation`` (a suite)
+    ``template``   what the episode is an instance of; ``family`` is the template's
+    ``horizon``    moves of a shortest plan from here
+    ``image``      ``struct<bytes, path>``: what the static camera sees, PNG
+    ``task``       the instruction
+    ``reached``    sub-goals that were reached on the way here, in their order
+    ``subgoals``   ``list<struct<text, objects>>``: those of a shortest plan from here
+    ``things``     ``list<struct<name, phrase, on, u, v>>``: what is on the table, what it is called, what that is
+                   called on which it rests (empty for zones), and where it is seen, 0 to 1 across and down
+    ``problem``    JSON, by which answers are judged: ``scene``, ``goal``, ``rules``
+    =============  ==========================================================================================
+
+``info.json``
+    Where the set comes from.
+``SHA256SUMS``, ``README.md``
+    The last files to appear: where they are, the set is whole.
+
+Answers are a JSON file; see `Answers`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.dataset import IMAGE_TYPE, decode_image, read_checksums
+
+FORMAT_VERSION = 1
+SUMS, INFO, DATA = "SHA256SUMS", "info.json", "data"
+
+Split = Literal["train", "held_out", "unseen", "evaluation"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+_SUBGOAL = pa.struct([("text", pa.string()), ("objects", pa.list_(pa.string()))])
+_THING = pa.struct(
+    [("name", pa.string()), ("phrase", pa.string()), ("on", pa.string()), ("u", pa.float32()), ("v", pa.float32())]
+)
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("split", pa.string()),
+        ("template", pa.string()),
+        ("family", pa.string()),
+        ("horizon", pa.int32()),
+        ("image", IMAGE_TYPE),
+        ("task", pa.string()),
+        ("reached", pa.list_(pa.string())),
+        ("subgoals", pa.list_(_SUBGOAL)),
+        ("things", pa.list_(_THING)),
+        ("problem", pa.string()),
+    ]
+)
+"""Columns of ``data/``."""
+
+
+class PlansError(ValueError):
+    """A set of plans or a file of answers cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A sub-goal: its text, and what it involves."""
+
+    text: str
+    objects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object or zone; see ``things`` above."""
+
+    name: str
+    phrase: str
+    on: str
+    u: float
+    v: float
+
+
+@dataclass(frozen=True)
+class Question:
+    """One row; see the top of the file.
+
+    Attributes:
+        png: The picture's file.
+    """
+
+    id: str
+    split: Split
+    template: str
+    family: str
+    horizon: int
+    png: bytes
+    task: str
+    reached: tuple[str, ...]
+    subgoals: tuple[Said, ...]
+    things: tuple[Thing, ...]
+    problem: str
+
+    def picture(self) -> npt.NDArray[np.uint8]:
+        """``uint8 (S, S, 3)``."""
+        return decode_image(self.png)
+
+    def to_row(self) -> dict[str, Any]:
+        """As a row of ``data/``."""
+        row = asdict(self)
+        return {**row, "image": {"bytes": row.pop("png"), "path": None}}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Question:
+        """From a row of ``data/``."""
+        read = {
+            "png": row["image"]["bytes"],
+            "reached": tuple(row["reached"]),
+            "subgoals": tuple(Said(said["text"], tuple(said["objects"])) for said in row["subgoals"]),
+            "things": tuple(Thing(**thing) for thing in row["things"]),
+        }
+        return cls(**{key: value for key, value in row.items() if key != "image"} | read)
+
+
+def read_plans(root: Path, splits: Collection[Split] = SPLITS) -> Iterator[Question]:
+    """Questions of some splits, in the order of the set.
+
+    Raises:
+        PlansError: There is no complete set of plans, or it is damaged.
+    """
+    digest(root)
+    version = json.loads((root / INFO).read_text()).get("format_version")
+    if version != FORMAT_VERSION:
+        raise PlansError(f"{root} has format version {version}, this harness reads {FORMAT_VERSION}")
+    for name, sum_ in read_checksums(root):
+        if name.startswith(DATA):
+            data = (root / name).read_bytes()
+            if hashlib.sha256(data).hexdigest() != sum_:
+                raise PlansError(f"{root / name} is damaged: its SHA-256 is not the recorded one; make the set anew")
+            table = pq.read_table(pa.BufferReader(data))
+            yield from (Question.from_row(row) for row in table.to_pylist() if row["split"] in splits)
+
+
+def digest(root: Path) -> str:
+    """SHA-256 of ``SHA256SUMS`` (hex), which stands for the whole set.
+
+    Raises:
+        PlansError: There is no complete set of plans.
+    """
+    if not (root / SUMS).is_file() or not (root / INFO).is_file():
+        raise PlansError(f"{root} holds no complete set of plans; make it with `harness plans {root} ...`")
+    return hashlib.sha256((root / SUMS).read_bytes()).hexdigest()
+
+
+# ----------------------------------------------------------------------------------------------- answers
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a reasoner answered to a question.
+
+    Attributes:
+        id: Of the question.
+        seconds: It took.
+        subgoals: In the order of the answer; none where it could not be read.
+        attention: Where it looked for each of them, ``(grid * grid,)`` with mean 1, row by row; ``None`` if it does
+            not say.
+        error: Why there is no answer; ``None`` if there is one.
+    """
+
+    id: str
+    seconds: float
+    subgoals: tuple[Said, ...] = ()
+    attention: tuple[tuple[float, ...] | None, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A file of answers.
+
+    Attributes:
+        plans: `digest` of the set of plans that was asked.
+        reasoner: What answered, as JSON data.
+        crop: The part of the picture that attention is over: left, top, right, bottom, 0 to 1.
+        grid: Cells along a side of it.
+        answers: In the order of the questions.
+    """
+
+    plans: str
+    reasoner: Mapping[str, Any]
+    crop: tuple[float, float, float, float]
+    grid: int
+    answers: Sequence[Answered]
+
+    def write(self, path: Path) -> None:
+        """Write the file, as a whole or not at all."""
+        data = {"format_version": FORMAT_VERSION, **asdict(self)}
+        partial = path.with_name(f"{path.name}.part")
+        partial.write_text(json.dumps(data, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Answers:
+        """Read a file.
+
+        Raises:
+            PlansError: It is no file of answers.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data.pop("format_version") != FORMAT_VERSION:
+                raise PlansError(f"{path} is of another version; write it anew with `harness answer`")
+            answers = tuple(_answered(entry) for entry in data.pop("answers"))
+            return cls(**{**data, "crop": tuple(data["crop"]), "answers": answers})
+        except PlansError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise PlansError(f"{path} is no file of answers ({error}); write it with `harness answer`") from error
+
+
+def _answered(entry: Mapping[str, Any]) -> Answered:
+    maps = tuple(None if one is None else tuple(one) for one in entry["attention"])
+    said = tuple(Said(one["text"], tuple(one["objects"])) for one in entry["subgoals"])
+    return Answered(**{**entry, "subgoals": said, "attention": maps})

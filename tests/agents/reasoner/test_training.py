@@ -1,0 +1,228 @@
+"""A reasoner learns from plans, goes on after a kill as if nothing had been, and is examined."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+from agents.reasoner.loading import VLMConfig
+from agents.reasoner.prompt import parse
+from agents.reasoner.tiny import TinySizes, make_tiny
+from agents.reasoner.training import run
+from agents.reasoner.training.answering import ask
+from agents.reasoner.training.data import DESCRIBE, answer, asked, description, read_data, texts
+from agents.reasoner.training.run import read_config
+from agents.reasoner.training.tuning import Tuning
+from agents.reasoner.vlm import VLMReasoner
+from agents.thinkjepa.training.config import TrainingError
+from agents.thinkjepa.training.distributed import Ranks
+from agents.thinkjepa.training.loop import Ended, ExitCode
+from agents.thinkjepa.training.state import STATE
+from harness.cli import main
+from harness.plans import Answers, read_plans
+from tests.agents.thinkjepa.tiny import world_config
+
+CPU = torch.device("cpu")
+SIZES = {
+    "image_size": 32,
+    "patch_size": 8,
+    "merge": 2,
+    "vision_width": 32,
+    "vision_layers": 1,
+    "width": 48,
+    "layers": 2,
+    "heads": 2,
+}
+SMALL = [
+    f"sizes={{{','.join(f'{key}:{value}' for key, value in SIZES.items())}}}",
+    "device=cpu",
+    "batch=4",
+    "pieces=2",
+    "health_samples=8",
+    "optimiser.warmup=5",
+    "optimiser.learning_rate=5.0e-3",
+]
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("plans") / "set"
+    assert main(["plans", str(out), "seed=5", "episodes=10", "image=32", "held_out=0.3"]) == 0
+    return out
+
+
+def train(*overrides: str, **given: Any) -> Ended:
+    torch.set_num_threads(1)
+    config = read_config([*SMALL, *overrides])
+    return run.start(config, Ranks(), CPU, console=Console(file=io.StringIO()), **given)
+
+
+def stage(out: Path, plans: Path, *overrides: str) -> Tuning:
+    config = read_config([*SMALL, f"out={out}", f"data.sources=[{plans}]", *overrides])
+    out.mkdir(exist_ok=True)
+    data = read_data(config.data)
+    run._make(config, data)
+    return run._stage(config, data, CPU, bf16=False)
+
+
+def test_answers_are_read_as_they_were_stated(plans: Path) -> None:
+    for question in read_plans(plans):
+        steps = parse(answer(question)).steps
+        assert [(step.text, step.objects) for step in steps] == [(s.text, s.objects) for s in question.subgoals]
+        assert (question.reached == ()) == (asked(question, told=True) == asked(question, told=False))
+        lines = description(question).splitlines()
+        assert len(lines) == len(question.things)
+        assert any(line.startswith("red") for line in lines) == any(t.phrase.startswith("red") for t in question.things)
+
+
+@torch.no_grad()
+def test_the_loss_is_that_of_each_answer_by_itself(plans: Path, tmp_path: Path) -> None:
+    """Neither padding nor pieces nor shares of processes change it."""
+    tuning = stage(tmp_path / "a", plans).eval()
+    batch = tuning.draw(np.arange(4), 0)
+    total = 0.0
+    for example in batch.examples:
+        labels = example.inputs["input_ids"].clone()
+        labels[:, : example.asked] = -100
+        count = int((labels >= 0).sum())
+        total += float(tuning.model(**example.inputs, labels=labels).loss) * count
+    loss = float(tuning(batch)["answer"])
+    assert loss == pytest.approx(total / (4 * tuning._mean_length), rel=1e-4)
+    halves = [float(tuning(batch.part(rows, CPU))["answer"]) for rows in (slice(0, 2), slice(2, 4))]
+    assert loss == pytest.approx(sum(halves) / 2, rel=1e-4)
+
+
+def test_what_is_drawn(plans: Path, tmp_path: Path) -> None:
+    def questions(*overrides: str) -> list[str]:
+        tuning = stage(tmp_path / "b", plans, *overrides)
+        examples = tuning.draw(np.arange(tuning.samples()), 0).examples
+        return [tuning._chat.decode(one.inputs["input_ids"][0, : one.asked].tolist()) for one in examples]
+
+    described, told = DESCRIBE.partition("\n")[2], "Sub-goals so far"
+    plain = questions("data.described=0", "data.told=0")
+    assert not any(described in text or told in text for text in plain)
+    assert sum(told in text for text in questions("data.described=0", "data.told=1")) == len(plain) // 2
+    assert any(described in text for text in questions("data.described=0.5"))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_killed_run_goes_on_bit_for_bit(plans: Path, tmp_path: Path, precision: str) -> None:
+    given = [f"data.sources=[{plans}]", "steps=6", "every={log:2,save:3,health:6}", f"precision={precision}"]
+    bf16 = precision == "bf16"
+    assert train(f"out={tmp_path / 'whole'}", *given, bf16=bf16).code == ExitCode.COMPLETED
+    calls = iter([False, False, False, True])
+    ended = train(f"out={tmp_path / 'killed'}", *given, bf16=bf16, interrupted=lambda: next(calls))
+    assert (ended.code, ended.step) == (ExitCode.INTERRUPTED, 4)
+    assert train(f"out={tmp_path / 'killed'}", *given, bf16=bf16).code == ExitCode.COMPLETED
+    for name in (STATE, "checkpoint/model.safetensors"):
+        one, other = (load_file(tmp_path / run_ / name) for run_ in ("whole", "killed"))
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one)
+    with pytest.raises(TrainingError, match=r"another configuration \(batch: 4 -> 8\)"):
+        train(f"out={tmp_path / 'killed'}", *given, "batch=8")
+
+
+def test_it_learns_and_is_examined(plans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    given = [f"data.sources=[{plans}]", "steps=100", "data.described=0", "every={log:20,save:100,health:100}"]
+    assert main(["train", "reasoner", f"out={out}", *SMALL, *given]) == 0
+    assert capsys.readouterr().out.strip() == str(out / "checkpoint")
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["answer"] for line in lines if line["what"] == "train"]
+    assert losses[-1] < 0.4 * losses[0]
+    (health,) = [line for line in lines if line["what"] == "health"]
+    assert health["tokens"] > 0.5
+    assert 0 <= health["answers"] <= health["first"] <= 1
+    assert "held-out number" in (out / "checkpoint" / "README.md").read_text()
+
+    answers = tmp_path / "answers.json"
+    asks = ["answer", str(plans), "--model", str(out / "checkpoint"), "--limit", "4", "-o", str(answers)]
+    assert main([*asks, "--max-new-tokens", "300", "--device", "cpu"]) == 0
+    read = Answers.read(answers)
+    assert (read.grid, read.crop, len(read.answers)) == (14, (0.0, 0.0, 1.0, 1.0), 4)
+    first = next(one for one in read.answers if one.error is None)
+    assert first.subgoals[0].text.split()[0] in {"Put", "Lay"}
+    assert first.attention[0] is not None
+    assert np.mean(first.attention[0]) == pytest.approx(1, abs=1e-3)
+    assert main(["check-plans", str(plans), str(answers)]) == 0
+    assert "Seconds per answer" in capsys.readouterr().out
+
+
+def test_greedy_answers_to_the_letter_are_found_without_generating(plans: Path, tmp_path: Path) -> None:
+    """A model that learnt one answer by heart: health and generation agree."""
+    tuning = stage(tmp_path / "c", plans, "health_samples=8").train()
+    question = min(tuning._data.train, key=lambda one: one.horizon)
+    object.__setattr__(tuning._data, "held_out", (question,))
+    object.__setattr__(tuning._data, "train", (question,))
+    object.__setattr__(tuning._config.data, "described", 0.0)
+    object.__setattr__(tuning._config.data, "told", 1.0)
+    assert tuning.health(8)["answers"] == 0
+    optimiser = torch.optim.AdamW(tuning.parameters(), lr=3e-3)
+    for step in range(60):
+        optimiser.zero_grad()
+        tuning(tuning.draw(np.zeros(1, np.int64), step))["answer"].backward()
+        optimiser.step()
+    tuning.eval()
+    health = tuning.health(8)
+    assert health.pop("held_out") < 0.5
+    assert health == {"tokens": 1, "answers": 1, "first": 1}
+    tuning.save(tmp_path / "learnt")
+    reasoner = VLMReasoner(VLMConfig(model=str(tmp_path / "learnt"), device="cpu"), world_config())
+    assert ask(reasoner, question).subgoals == question.subgoals
+
+
+def test_an_adapter_of_another_model(plans: Path, tmp_path: Path) -> None:
+    """LoRA touches the language model's attention only, and is all that is saved."""
+    base = make_tiny(texts(list(read_plans(plans))), tmp_path / "base", TinySizes(**SIZES))
+    given = [f"data.sources=[{plans}]", f"model={base}", "lora={rank:4,alpha:8}", "steps=8", "checkpointing=true"]
+    before = (base / "model.safetensors").read_bytes()
+    ended = train(f"out={tmp_path / 'run'}", *given, "every={log:4,save:4,health:8}")
+    assert ended.code == ExitCode.COMPLETED
+    assert (base / "model.safetensors").read_bytes() == before
+    folder = tmp_path / "run" / "checkpoint"
+    assert {path.name for path in folder.iterdir()} == {"adapter_config.json", "adapter_model.safetensors", "README.md"}
+    weights = load_file(folder / "adapter_model.safetensors")
+    assert len(weights) == 2 * 4 * 2  # layers, projections, A and B
+    assert all("text_model" in name for name in weights)
+    assert any(weight.abs().sum() > 0 for name, weight in weights.items() if "lora_B" in name)
+    reasoner = VLMReasoner(VLMConfig(model=str(base), lora=folder, device="cpu"), world_config())
+    assert reasoner.language_dim == 48
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.told=2"], "data.told=2"),
+        (["lora.rang=3"], "unknown key lora.rang; did you mean 'lora.rank'"),
+        (["sizes.width=50"], "do not fit heads"),
+        (["objective=causal"], "unknown key objective"),
+        (["steps=0"], "steps=0"),
+        (["out="], "out has no value; give one, for example out=runs/reasoner"),
+    ],
+)
+def test_bad_configuration_is_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        read_config(["out=x", "data.sources=[y]", *overrides])
+
+
+def test_bad_data_and_models_are_refused(plans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(TrainingError, match="holds no complete set of plans; make it with `harness plans"):
+        train(f"out={tmp_path / 'x'}", f"data.sources=[{tmp_path}]")
+    assert main(["plans", str(tmp_path / "exam"), "suite=thinkbench-v1", "episodes=1", "image=32"]) == 0
+    with pytest.raises(TrainingError, match="no questions of split train"):
+        train(f"out={tmp_path / 'x'}", f"data.sources=[{tmp_path / 'exam'}]")
+    with pytest.raises(TrainingError, match="cannot be loaded"):
+        train(f"out={tmp_path / 'x'}", f"data.sources=[{plans}]", f"model={tmp_path / 'nothing'}")
+    out = str(tmp_path / "answers.json")
+    assert main(["answer", str(plans), "--model", "x", "--split", "evaluation", "-o", out]) == 2
+    assert "has no such questions" in capsys.readouterr().err
+    assert main(["answer", str(plans), "--record", str(tmp_path / "none.json"), "-o", out]) == 2
+    assert "cannot be read" in capsys.readouterr().err

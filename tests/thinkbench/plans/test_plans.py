@@ -1,0 +1,205 @@
+"""Questions with their sub-goals, and the judge of answers to them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.cli import main
+from harness.plans import Answered, Answers, PlansError, Question, Said, digest, read_plans
+from thinkbench.names import FROZEN
+from thinkbench.plans.attention import looked
+from thinkbench.plans.judge import judge
+from thinkbench.plans.verbs import settings
+from thinkbench.plans.verdicts import report, verdicts
+from thinkbench.suite import load_suite
+
+SETTINGS = ["seed=3", "episodes=6", "states=3", "image=48", "held_out=0.3", "unseen=bridge-h5"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("plans") / "set"
+    assert main(["plans", str(out), *SETTINGS]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def asked(folder: Path) -> list[Question]:
+    return list(read_plans(folder))
+
+
+def texts(question: Question) -> list[str]:
+    return [said.text for said in question.subgoals]
+
+
+def test_the_stated_plan_is_right_and_its_parts_are_not(asked: list[Question]) -> None:
+    assert len(asked) == 18
+    for question in asked:
+        whole = judge(question.problem, texts(question))
+        assert (whole.legal, whole.executable, whole.correct) == (question.horizon, True, True)
+        short = judge(question.problem, texts(question)[:-1])
+        assert not short.correct
+        assert short.executable == (question.horizon > 1)
+    assert not judge(asked[0].problem, []).executable
+
+
+def test_later_states_are_on_the_way(asked: list[Question]) -> None:
+    starts = {question.id.partition("+")[0]: question for question in asked if question.id.endswith("+0")}
+    later = [question for question in asked if question.reached]
+    assert len(later) == 12
+    for question in later:
+        episode, _, moves = question.id.partition("+")
+        assert len(question.reached) == int(moves)
+        assert question.task == starts[episode].task
+        assert question.png != starts[episode].png
+        assert judge(starts[episode].problem, [*question.reached, *texts(question)]).correct
+
+
+def test_splits_and_what_is_seen(asked: list[Question]) -> None:
+    assert {question.template for question in asked if question.split == "unseen"} == {"bridge-h5"}
+    assert {question.split for question in asked} == {"train", "held_out", "unseen"}
+    for question in asked:
+        assert question.picture().shape == (48, 48, 3)
+        phrases = {thing.phrase for thing in question.things}
+        assert {name for said in question.subgoals for name in said.objects} <= phrases
+        assert all(0 < thing.u < 1 and 0 < thing.v < 1 for thing in question.things)
+        assert {thing.on for thing in question.things} <= phrases | {"", "table"} | {
+            on for on in {thing.on for thing in question.things} if " and " in on
+        }
+
+
+def test_no_training_episode_is_one_that_is_evaluated(asked: list[Question]) -> None:
+    frozen = [record.meta["scene"] for record in load_suite(FROZEN).records]
+    assert all(json.loads(question.problem)["scene"] not in frozen for question in asked)
+
+
+def test_other_words_and_wrong_moves(asked: list[Question]) -> None:
+    question = next(one for one in asked if texts(one)[0].endswith("on the table."))
+    first, *rest = texts(question)
+    thing = question.subgoals[0].objects[0]
+    assert judge(question.problem, [f"place {thing} down on TABLE", *rest]).correct
+    assert judge(question.problem, [f"Let nothing but the table carry the {thing}.", *rest]).correct
+    assert judge(question.problem, ["Put the moon on the table.", first, *rest]).legal == 0
+    twice = judge(question.problem, [first, first, *rest])
+    assert (twice.legal, twice.executable) == (1, False)
+
+
+def test_it_goes_on_where_it_was_and_refuses_other_settings(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = tmp_path / "again"
+    assert main(["plans", str(again), *SETTINGS]) == 0
+    assert digest(again) == digest(folder)
+    before = (again / "data/part-00000.parquet").stat().st_mtime_ns
+    (again / "SHA256SUMS").unlink()
+    with pytest.raises(PlansError, match="no complete set of plans"):
+        digest(again)
+    assert main(["plans", str(again), *SETTINGS]) == 0
+    assert digest(again) == digest(folder)
+    assert (again / "data/part-00000.parquet").stat().st_mtime_ns == before
+    assert main(["plans", str(again), "seed=4"]) == 2
+    assert "other settings" in capsys.readouterr().err
+    (again / "data/part-00000.parquet").write_bytes(b"")
+    with pytest.raises(PlansError, match="is damaged"):
+        list(read_plans(again))
+
+
+def test_a_suite_is_for_evaluation(tmp_path: Path) -> None:
+    out = tmp_path / "exam"
+    assert main(["plans", str(out), f"suite={FROZEN}", "episodes=2", "image=32", "wording=held_out"]) == 0
+    record = load_suite(FROZEN).records[0]
+    first, second = read_plans(out)
+    assert (first.split, first.task, first.horizon) == ("evaluation", record.instructions["held_out"], record.horizon)
+    assert list(read_plans(out, ["train"])) == []
+    assert second.id.startswith(load_suite(FROZEN).records[1].episode_id)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["episodes=3"], "give either seed=N"),
+        (["seed=1", f"suite={FROZEN}"], "give either seed=N"),
+        (["seed=-1"], "seed=-1: must be a whole number"),
+        (["seed=1", "unseen=tower-h4"], "there is no 'tower-h4'"),
+        (["seed=1", "wording=verbose"], "is for evaluation"),
+        (["seed=1", "held_out=1"], "must be a number from 0"),
+        ([f"suite={FROZEN}", "unseen=tower-h5"], "has no effect"),
+        ([f"suite={FROZEN}", "episodes=201"], "whole number from 1 to 200"),
+        (["suite=missing"], "there is no such suite"),
+        (["seed=1", "limit=3"], "with one of the keys"),
+    ],
+)
+def test_impossible_settings_are_refused(given: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        settings(given)
+
+
+def spot(question: Question, name: str, crop: tuple[float, float, float, float], grid: int) -> tuple[float, ...]:
+    """Attention to one cell."""
+    thing = next(one for one in question.things if one.phrase == name)
+    left, top, right, bottom = crop
+    column, row = (
+        int(grid * (place - start) / (stop - start))
+        for place, start, stop in ((thing.u, left, right), (thing.v, top, bottom))
+    )
+    weights = np.zeros((grid, grid))
+    weights[row, column] = grid * grid
+    return tuple(weights.ravel().tolist())
+
+
+@pytest.mark.parametrize("crop", [(0.0, 0.0, 1.0, 1.0), (0.0, 0.4, 1.0, 0.9)])
+def test_attention_agrees_with_what_is_named(asked: list[Question], crop: tuple[float, float, float, float]) -> None:
+    question = asked[0]
+    said = question.subgoals[0]
+    others = [thing.phrase for thing in question.things if thing.phrase not in said.objects]
+    far = max(others, key=lambda name: min(_distance(question, name, own) for own in said.objects))
+    uniform = (1.0,) * 400
+    for attention, mass, peak in (
+        (spot(question, said.objects[0], crop, 20), 1.0, True),
+        (spot(question, far, crop, 20), 0.0, False),
+        (uniform, None, None),
+    ):
+        answered = Answered(question.id, 1.0, (said, Said("?", ("moon",)), said), (attention, attention, None))
+        answers = Answers("", {}, crop, 20, [answered])
+        (one,) = looked(question, answered, answers)
+        assert 0 < one.uniform < 0.5
+        assert one.named == len(said.objects) / len(question.things)
+        if mass is not None:
+            assert (one.mass, one.peak) == (mass, peak)
+        else:
+            assert one.mass == pytest.approx(one.uniform)
+
+
+def _distance(question: Question, one: str, other: str) -> float:
+    places = {thing.phrase: np.array([thing.u, thing.v]) for thing in question.things}
+    return float(np.linalg.norm(places[one] - places[other]))
+
+
+def test_answers_are_counted(
+    folder: Path, asked: list[Question], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = [Answered(q.id, 0.5, q.subgoals, (None,) * len(q.subgoals)) for q in asked[:6]]
+    wrong = [Answered(q.id, 1.5, q.subgoals[:-1], (None,) * (len(q.subgoals) - 1)) for q in asked[6:8]]
+    silent = [Answered(asked[8].id, 0.1, error="nothing that can be read")]
+    answers = Answers(digest(folder), {"model": "mine"}, (0, 0, 1, 1), 7, [*right, *wrong, *silent])
+    answers.write(tmp_path / "answers.json")
+    answers = Answers.read(tmp_path / "answers.json")
+    data = report(verdicts(folder, answers), answers)
+    assert data["all"]["questions"] == 9
+    assert data["all"]["correct"]["count"] == data["all"]["as_stated"]["count"] == 6
+    assert data["all"]["correct"]["low"] == pytest.approx(0.354, abs=1e-3)
+    assert sum(row["questions"] for row in data["by_horizon"].values()) == 9
+    assert (data["errors"], data["seconds"]["p50"]) == (1, 0.5)
+    assert main(["check-plans", str(folder), str(tmp_path / "answers.json")]) == 0
+    assert "66.7% [35.4, 87.9] (6/9)" in capsys.readouterr().out
+    assert main(["check-plans", str(folder), str(tmp_path / "answers.json"), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == data
+    with pytest.raises(PlansError, match="another set of plans"):
+        verdicts(folder, replace(answers, plans="other"))
+    (tmp_path / "answers.json").write_text("{}")
+    assert main(["check-plans", str(folder), str(tmp_path / "answers.json")]) == 2
