@@ -52,4 +52,5 @@ class FlatCEM(PlanningAgent[Lane]):
     ) -> Goals[Lane]:
         """The instruction's projection from what is seen now."""
         everywhere = torch.ones(states.shape[:2], device=states.device)
-        return Goals(self.project([lane.view.instruction for lane in lanes], everywhere, states), lanes)
+        instructions = self.embed([lane.view.instruction for lane in lanes])
+        return Goals(self.project(instructions, everywhere, states), lanes)

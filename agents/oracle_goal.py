@@ -34,7 +34,6 @@ class OracleGoal(PlanningAgent[_Lane]):
         goal: ``final``, the state in which the whole task is done; or ``next``, at every decision the state after the
             next step of a solution.
         objective: See `PlanningAgent`.
-        attention_alpha: See `PlanningAgent`.
         device: See `PlanningAgent`.
         precision: See `PlanningAgent`.
 
@@ -51,17 +50,11 @@ class OracleGoal(PlanningAgent[_Lane]):
         planner: PlannerConfig,
         goal: Literal["final", "next"] = "final",
         objective: Objective | None = None,
-        attention_alpha: float | None = None,
         device: Device = "auto",
         precision: Precision = "auto",
     ) -> None:
         super().__init__(
-            checkpoint=checkpoint,
-            planner=planner,
-            objective=objective,
-            attention_alpha=attention_alpha,
-            device=device,
-            precision=precision,
+            checkpoint=checkpoint, planner=planner, objective=objective, device=device, precision=precision
         )
         self._goal = goal
 

@@ -74,14 +74,13 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
     ``planner.horizon``; after the first has been executed it plans anew.
 
     Each decision reports ``plan`` (``costs``, the lowest one after each iteration of the search; ``distance``, that of
-    the current state from the goal) and ``compute`` (``predictor_steps``, states that were predicted; ``encode_ms`` and
-    ``plan_ms``, wall-clock time of the batch that the lane was part of).
+    the current state from the goal) and ``compute`` (``predictor_steps``, states that were predicted; ``encode_ms``,
+    ``goal_ms`` and ``plan_ms``, wall-clock time of the batch that the lane was part of).
 
     Args:
         checkpoint: A folder, the name of a shipped model, or a hub id.
         planner: The search and its budget.
         objective: What a plan is scored by.
-        attention_alpha: Weight of the attention map on the predictor's attention; ``None`` as it was trained.
         device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
         precision: Of the predictor's weights; ``auto`` is bfloat16 on a GPU and float32 elsewhere.
 
@@ -97,7 +96,6 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         checkpoint: str,
         planner: PlannerConfig,
         objective: Objective | None = None,
-        attention_alpha: float | None = None,
         device: Device = "auto",
         precision: Precision = "auto",
     ) -> None:
@@ -108,9 +106,6 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         self.thresholds = loaded.thresholds
         self.model = loaded.model.to(self._device)
         self.world = self.model.world_model
-        if attention_alpha is not None:
-            predictor = replace(self.world.config.predictor, attention_alpha=attention_alpha)
-            self.world.config = replace(self.world.config, predictor=predictor)
         if precision == "bf16" or (precision == "auto" and self._device.type == "cuda"):
             self.world.cast_weights(torch.bfloat16)
         self._planner: LatentPlanner | None = None
@@ -168,14 +163,18 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         if self.model.config.gpi.text != "hashed_words":
             raise ValueError(
                 "the checkpoint was trained on the embeddings of a language model, and there is none here; give one "
-                "with gpi.text=hashed_words"
+                "with gpi.text=hashed_words, or agent=thinkjepa agent.reasoner=vlm with that model"
             )
 
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        """Embeddings ``(E, D_VLM)`` of sentences by their words."""
+        return embed(texts, self.model.config.gpi.language_dim)
+
     @torch.no_grad()
-    def project(self, texts: Sequence[str], relevance: Tensor, states: Tensor) -> Tensor:
-        """Goals ``(E, N, D)`` of sentences in states ``(E, N, D)``, with attention maps ``(E, N)`` of mean 1."""
-        embeddings = embed(texts, self.model.config.gpi.language_dim).to(states.device)
-        return self.model.gpi(embeddings, relevance, states).float()  # type: ignore[no-any-return]
+    def project(self, embeddings: Tensor, relevance: Tensor, states: Tensor) -> Tensor:
+        """Goals ``(E, N, D)`` of embeddings ``(E, D_VLM)`` in states ``(E, N, D)``, with attention maps ``(E, N)``."""
+        goals: Tensor = self.model.gpi(embeddings.to(states.device), relevance.to(states.device), states)
+        return goals.float()
 
     def _prepare(self, view: TaskView) -> None:
         """Make the planner at the first reset: that is where the actions become known."""
@@ -194,6 +193,7 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         states = self.encode([observation[CAMERA] for observation in observations])
         encoded = time.perf_counter()
         goals = self.goals(lanes, observations, states)
+        aimed = time.perf_counter()
         planned = self._planner.plan(
             states,
             goals.states,
@@ -206,7 +206,8 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         compute = {
             "predictor_steps": sum(config.populations) * config.horizon,
             "encode_ms": round(1e3 * (encoded - began), 2),
-            "plan_ms": round(1e3 * (time.perf_counter() - encoded), 2),
+            "goal_ms": round(1e3 * (aimed - encoded), 2),
+            "plan_ms": round(1e3 * (time.perf_counter() - aimed), 2),
         }
         after = []
         for number, lane in enumerate(goals.lanes):

@@ -30,6 +30,10 @@ GROUPS = ("benchmark", "agent", "protocol", "executor")
 OPEN_GROUPS = ("benchmark", "agent", "protocol")
 """Groups whose keys are the parameters of a ``_target_``."""
 
+ABLATION = "ablation"
+"""Group of rows of an ablation table. An option's ``run`` is a list of overrides, ``train`` what has to be trained for
+it, ``row`` its name."""
+
 
 @dataclass
 class ExecutorConfig:
@@ -154,7 +158,8 @@ def compose_runs(overrides: Sequence[str], *, multirun: bool = False, config_dir
     """One configuration per point of the sweep (one in all without ``multirun``).
 
     Args:
-        overrides: Hydra overrides, such as ``agent=expert`` or ``executor.workers=2``.
+        overrides: Hydra overrides, such as ``agent=expert`` or ``executor.workers=2``; ``ablation=NAME`` stands for
+            those of a row, which the others change.
         multirun: Whether ``key=a,b`` sweeps.
         config_dir: A folder with further groups (``agent/mine.yaml``, ...), searched beside the project's own.
 
@@ -162,7 +167,7 @@ def compose_runs(overrides: Sequence[str], *, multirun: bool = False, config_dir
         ConfigError: for anything that is wrong with them.
     """
     groups = ConfigGroups(config_dir)
-    return [_compose_one(groups, point) for point in _points(overrides, multirun)]
+    return [_compose_one(groups, _with_ablation(groups, point)) for point in _points(overrides, multirun)]
 
 
 class ConfigGroups:
@@ -289,6 +294,19 @@ def _points(overrides: Sequence[str], multirun: bool) -> Iterator[list[str]]:
         yield list(point)
 
 
+def _with_ablation(groups: ConfigGroups, overrides: list[str]) -> list[str]:
+    """The overrides with those of the row that ``ablation=`` names; of a key that both have, the given value counts."""
+    pairs = [(item.partition("=")[0], item) for item in overrides]
+    rest = [item for key, item in pairs if key != ABLATION]
+    named = [item.partition("=")[2] for key, item in pairs if key == ABLATION]
+    if not named:
+        return rest
+    groups.check(ABLATION, named[-1])
+    (row,) = _points(groups.load(ABLATION, named[-1])["run"], multirun=False)
+    given = {key for key, _ in pairs}
+    return [*(item for item in row if item.partition("=")[0] not in given), *rest]
+
+
 def _forced(override: Override, value: str) -> str:
     """The override as Hydra gets it: parameters of a target may be absent from its file, the signature knows better."""
     key = override.get_key_element().lstrip("+~")
@@ -300,7 +318,7 @@ def _check_key(override: Override) -> None:
     key = override.key_or_group
     if override.is_delete():
         raise ConfigError(f"{override.input_line}: keys cannot be deleted; leave it away for the default")
-    known = set(_dotted_keys(RunConfig)) | set(GROUPS)
+    known = set(_dotted_keys(RunConfig)) | {*GROUPS, ABLATION}
     if key in ("agent.name", "benchmark.name"):
         raise ConfigError(f"{key} is the name of the option that {key.split('.')[0]}= chose; it cannot be set")
     if key in known or key.split(".")[0] in OPEN_GROUPS:

@@ -11,6 +11,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, cast
 
 from harness.interfaces import Agent, Benchmark
@@ -131,6 +132,8 @@ def _convert_plain(value: Any, wanted: type, key: str) -> Any:
         if str(value) not in names:
             raise ConfigError(f"{key}={value!r} is not one of {', '.join(names)}{_hint(value, names)}")
         return wanted(value)
+    if issubclass(wanted, PurePath) and isinstance(value, str):
+        return wanted(value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -184,6 +187,13 @@ def build_agent(config: Mapping[str, Any]) -> Agent:
     if not isinstance(agent, Agent):
         raise ConfigError(f"agent._target_={config['_target_']} is not a harness.interfaces.Agent")
     return agent
+
+
+def reads_truth(config: Mapping[str, Any]) -> bool:
+    """Whether the agent of a configuration, or of an identity, reads ground truth; nothing is built."""
+    target: type[Agent] = locate(config["_target_"], "agent")
+    given = {name: value for name, value in config.items() if name not in ("_target_", "name")}
+    return bool(target.reads_truth(default_arguments(target) | given))
 
 
 def build_benchmark(benchmark: Mapping[str, Any], protocol: Mapping[str, Any]) -> Benchmark:

@@ -126,8 +126,8 @@ class TaskView:
         max_steps: Actions before the stage ends.
         stage: Index of the stage within the episode.
         seeds: Gives the agent its random generators.
-        privileged: The environment's ground truth (``TaskEnv.privileged()``), for agents that declare
-            ``privileged = True``; ``None`` for all others.
+        privileged: The environment's ground truth (``TaskEnv.privileged()``), for agents that read it
+            (`Agent.reads_truth`); ``None`` for all others.
     """
 
     instruction: str
@@ -156,7 +156,7 @@ class Agent(ABC):
     """Acts on several lanes (one environment each) at once, so that one model call can serve them all.
 
     Class attributes:
-        privileged: Whether the agent reads ground truth. Every table prints this mark.
+        privileged: Whether the agent reads ground truth, whatever its settings (`reads_truth`).
         observation_keys: Which observations it reads (camera names, ``robot_obs``, ...). Only these are rendered;
             ``None`` asks for all.
         plays: Whether it does what it likes instead of what it is told; for collecting data only. It reports what it
@@ -167,6 +167,33 @@ class Agent(ABC):
     privileged: ClassVar[bool] = False
     observation_keys: ClassVar[tuple[str, ...] | None] = None
     plays: ClassVar[bool] = False
+
+    @classmethod
+    def reads_truth(cls, settings: Mapping[str, Any]) -> bool:  # noqa: ARG003
+        """Whether the agent reads ground truth when it is built with ``settings``.
+
+        What it says is the mark in every table, decides whether `TaskView.privileged` is handed out, and is asked again
+        when an entry is verified; so it must not depend on anything else.
+
+        Args:
+            settings: All parameters with their defaults, as plain configuration data. Those of somebody else's entry
+                may hold anything: what is not understood reads ground truth.
+        """
+        return cls.privileged
+
+    @classmethod
+    def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path]:  # noqa: ARG003
+        """Further files and folders that results depend on, by the setting that names them (``vlm.lora`` if nested).
+
+        Hashes of their content are part of a run's identity, as with `checkpoint_path`; nested names stay there too.
+
+        Args:
+            settings: As in `reads_truth`, but checked one by one.
+
+        Raises:
+            ValueError: One is missing, or settings do not fit together.
+        """
+        return {}
 
     @classmethod
     def checkpoint_path(cls, name: str) -> Path:

@@ -63,7 +63,7 @@ class _Episode:
 
 
 class Lane:
-    """One environment and the episode that runs on it."""
+    """One environment and the episode that runs on it. Ground truth is handed out where the agent ``reads_truth``."""
 
     def __init__(
         self,
@@ -76,6 +76,7 @@ class Lane:
         board: PhaseBoard,
         worker: str = "",
         recording: RecordingRequest | None = None,
+        reads_truth: bool = False,
     ) -> None:
         self.index = index
         self._make_env = make_env
@@ -86,6 +87,7 @@ class Lane:
         self._board = board
         self._worker = worker
         self._recording = recording
+        self._reads_truth = reads_truth
         self._episode: _Episode | None = None
 
     @property
@@ -211,7 +213,7 @@ class Lane:
         job = episode.job
         with self._during(Phase.RESET):
             action_space = _box(env)
-            privileged = env.privileged() if self._agent.privileged else None
+            privileged = env.privileged() if self._reads_truth else None
         view = TaskView(
             instruction=episode.current_stage.instruction,
             action_space=action_space,

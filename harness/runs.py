@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import IntEnum
@@ -20,7 +20,14 @@ from harness.dataset import ImageFormat
 from harness.executors.base import Executor, InterruptedRunError
 from harness.executors.local import LocalExecutor
 from harness.identity import RunIdentity, difference, hash_path, plain_data
-from harness.instantiate import ConfigError, build_benchmark, checked_arguments, default_arguments, locate
+from harness.instantiate import (
+    ConfigError,
+    build_benchmark,
+    checked_arguments,
+    default_arguments,
+    locate,
+    reads_truth,
+)
 from harness.interfaces import Agent, Benchmark, EpisodeSpec
 from harness.progress import Display, Tally, make_display
 from harness.recording import RecordingRequest
@@ -54,7 +61,7 @@ class PreparedRun:
         plan: Every episode, in order.
         deviations: Why the run is non-standard; empty if it is standard.
         suite_size: Episodes of the whole protocol.
-        privileged: Whether the agent reads ground truth.
+        privileged: Whether the agent reads ground truth under its settings.
     """
 
     config: RunConfig
@@ -103,12 +110,17 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
         if config.dataset.image_size is not None:
             recorded_as["image_size"] = config.dataset.image_size
         protocol["collection"] = recorded_as
+    checkpoints = _checkpoints(agent_class, arguments)
     identity = RunIdentity(
         benchmark=config.benchmark["name"],
         protocol=protocol,
         fingerprint=dict(benchmark.fingerprint()),
-        agent={"name": config.agent["name"], "_target_": config.agent["_target_"], **_without_paths(arguments)},
-        checkpoints=_checkpoints(agent_class, arguments),
+        agent={
+            "name": config.agent["name"],
+            "_target_": config.agent["_target_"],
+            **_without_paths(arguments, checkpoints),
+        },
+        checkpoints=checkpoints,
         seed=config.seed,
         repeats=config.repeats,
     )
@@ -127,7 +139,7 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
     deviations = [*composed.protocol_changes, *benchmark.deviations(), *limit_deviation(len(chosen), len(suite))]
     if config.dataset.enabled:
         deviations.insert(0, "a collection of training data, not an evaluation")
-    return PreparedRun(config, benchmark, identity, plan, tuple(deviations), len(suite), agent_class.privileged)
+    return PreparedRun(config, benchmark, identity, plan, tuple(deviations), len(suite), reads_truth(config.agent))
 
 
 def limit_deviation(chosen: int, suite: int) -> list[str]:
@@ -172,13 +184,13 @@ def _is_checkpoint(key: str) -> bool:
     return key == "checkpoint" or key.endswith("_checkpoint")
 
 
-def _without_paths(arguments: dict[str, Any]) -> dict[str, Any]:
-    """What of an agent's arguments is identity: of a checkpoint the content, wherever it lies."""
-    return {key: value for key, value in arguments.items() if not _is_checkpoint(key)}
+def _without_paths(arguments: dict[str, Any], hashed: Collection[str]) -> dict[str, Any]:
+    """What of an agent's arguments is identity: of what is ``hashed`` the content, wherever it lies."""
+    return {key: value for key, value in arguments.items() if not _is_checkpoint(key) and key not in hashed}
 
 
 def _checkpoints(agent_class: type[Agent], arguments: dict[str, Any]) -> dict[str, str]:
-    """Hashes of the files that the agent's parameters ``checkpoint`` and ``*_checkpoint`` name."""
+    """Hashes of what the agent's parameters ``checkpoint`` and ``*_checkpoint`` name, and of its `Agent.content`."""
     hashes = {}
     for key, value in arguments.items():
         if _is_checkpoint(key) and value is not None:
@@ -186,7 +198,11 @@ def _checkpoints(agent_class: type[Agent], arguments: dict[str, Any]) -> dict[st
                 hashes[key] = hash_path(agent_class.checkpoint_path(str(value)))
             except ValueError as error:
                 raise ConfigError(f"agent.{key}={value}: {error}") from error
-    return hashes
+    try:
+        further = agent_class.content(arguments)
+    except ValueError as error:
+        raise ConfigError(f"agent: {error}") from error
+    return hashes | {key: hash_path(path) for key, path in further.items()}
 
 
 def check_run_dir(run_dir: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.instantiate import build_agent, build_benchmark
+from harness.instantiate import build_agent, build_benchmark, reads_truth
 from harness.interfaces import Agent, EnvRequest
 from harness.phases import PhaseBoard
 from harness.recording import RecordingRequest
@@ -52,7 +52,7 @@ def build_worker(spec: WorkerSpec, name: str, board: PhaseBoard) -> tuple[Agent,
     with board.during(Phase.AGENT_START):
         agent = build_agent(spec.agent)
     benchmark = build_benchmark(spec.benchmark, spec.protocol)
-    request = _request(agent, spec)
+    request, truth = _request(agent, spec), reads_truth(spec.agent)
     lanes = [
         Lane(
             index,
@@ -63,6 +63,7 @@ def build_worker(spec: WorkerSpec, name: str, board: PhaseBoard) -> tuple[Agent,
             board=board,
             worker=name,
             recording=spec.recording,
+            reads_truth=truth,
         )
         for index in range(spec.lanes)
     ]

@@ -305,6 +305,22 @@ class Curious(Walker):
     privileged = True
 
 
+class Peeker(Walker):
+    """Reads ground truth if it is told to, and minds if it gets what it does not ask for."""
+
+    def __init__(self, peeks: bool = True) -> None:
+        super().__init__()
+        self._peeks = peeks
+
+    @classmethod
+    def reads_truth(cls, settings: Mapping[str, Any]) -> bool:
+        return settings["peeks"] is not False
+
+    def begin(self, view: TaskView, observation: Observation) -> list[float]:
+        assert (view.privileged is not None) == self._peeks
+        return super().begin(view, observation)
+
+
 class Unbuildable(Walker):
     """Cannot be built."""
 

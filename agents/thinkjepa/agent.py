@@ -2,28 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as checked_dataclass
 from torch import Tensor
 
+from agents import reasoning
 from agents.planning import Device, Goals, Lane, PlanningAgent, Precision
-from agents.reasoner import Reasoner, ScriptedReasoner, SubGoal
+from agents.reasoner import Attempt, SubGoal
+from agents.reasoner.loading import VLMConfig
+from agents.reasoner.vlm import VLMReasoner
 from agents.thinkjepa.distances import Objective
+from agents.thinkjepa.gpi import GoalProjection
+from agents.thinkjepa.model import ThinkJEPA
 from agents.thinkjepa.planner.config import PlannerConfig
 from agents.thinkjepa.planner.subgoals import SubgoalMonitor, Verdict
 from harness.interfaces import AgentEvent, Observation, TaskView
 
 
+@checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Guidance:
+    """What the reasoner's attention maps are used for.
+
+    Attributes:
+        attention: Whether they are used at all: for goals, distances and predictions.
+        alpha: Their weight on the predictor's attention (seed, section 4.8); 0 for none, ``None`` as it was trained.
+    """
+
+    attention: bool = True
+    alpha: Annotated[float, Field(ge=0)] | None = None
+
+
 @dataclass(kw_only=True)
 class _Lane(Lane):
-    """As `Lane`, and: the sub-goals that are left, who watches the first of them, and the goal state it last had."""
+    """As `Lane`, and what the reasoner said.
+
+    Attributes:
+        subgoals: Those that are left.
+        history: Those before, the oldest first.
+        monitor: Watches the first that is left.
+        goal: The state that was last planned towards, ``(N, D)``.
+    """
 
     subgoals: Sequence[SubGoal]
     monitor: SubgoalMonitor
+    history: tuple[Attempt, ...] = ()
     goal: Tensor | None = None
 
 
@@ -32,61 +61,80 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
 
     The goal state is projected anew from every observation. After an action the distance of what is seen now from the
     goal that the action was planned for says whether the sub-goal is reached; then the next one is taken up. Where it
-    is not reached within ``patience`` decisions, or none is left, the reasoner is asked again.
+    is not reached within ``patience`` decisions, or none is left, the reasoner is asked again and told what was tried.
 
-    Besides `PlanningAgent`'s events it reports ``subgoal`` (``text``), ``reached`` (``text``, ``distance``) and
-    ``replan``.
+    Besides `PlanningAgent`'s events it reports ``subgoal`` (``text``, ``left``), ``reached`` (``text``, ``distance``),
+    ``replan``, and those of `reasoning.Asking`. It reads ground truth with ``reasoner=scripted`` only.
 
     Args:
         checkpoint: See `PlanningAgent`.
         planner: See `PlanningAgent`.
-        reasoner: ``scripted``: the true sub-goals, in words, and where the things are that they name.
-        attention: Whether the reasoner's attention maps are used.
+        reasoner: ``scripted``: the true sub-goals, in words, and where the things are that they name; ``replay``:
+            recorded answers; ``vlm``: a vision-language model.
+        record: What ``replay`` repeats, see `agents.reasoner.replay`.
+        vlm: The model that ``vlm`` asks.
+        look: When the reasoner looks for a sub-goal: before ``every`` decision, or ``once``, as it is taken up.
+        gpi: The checkpoint's ``learned`` Goal Projection Interface, or one with ``random`` weights, the same on every
+            machine, that knows nothing (the seed's ablation).
+        guidance: What attention maps are used for.
         hits: Observations in a row that must be near the goal; see `SubgoalMonitor`.
         patience: Decisions after which the reasoner is asked again.
         objective: See `PlanningAgent`.
-        attention_alpha: See `PlanningAgent`.
         device: See `PlanningAgent`.
         precision: See `PlanningAgent`.
 
     Raises:
-        ValueError: See `PlanningAgent`; or the checkpoint was trained on another reasoner's embeddings.
+        ValueError: See `PlanningAgent` and `reasoning.make_reasoner`; or the checkpoint was trained on the embeddings
+            of another reasoner.
     """
-
-    privileged: ClassVar[bool] = True
 
     def __init__(
         self,
         *,
         checkpoint: str,
         planner: PlannerConfig,
-        reasoner: Literal["scripted"] = "scripted",  # noqa: ARG002
-        attention: bool = True,
+        reasoner: reasoning.Kind = "scripted",
+        record: Path | None = None,
+        vlm: VLMConfig | None = None,
+        look: Literal["every", "once"] = "every",
+        gpi: Literal["learned", "random"] = "learned",
+        guidance: Guidance | None = None,
         hits: int = 1,
         patience: int = 20,
         objective: Objective | None = None,
-        attention_alpha: float | None = None,
         device: Device = "auto",
         precision: Precision = "auto",
     ) -> None:
         super().__init__(
-            checkpoint=checkpoint,
-            planner=planner,
-            objective=objective,
-            attention_alpha=attention_alpha,
-            device=device,
-            precision=precision,
+            checkpoint=checkpoint, planner=planner, objective=objective, device=device, precision=precision
         )
-        self.require_words()
-        self._reasoner: Reasoner = ScriptedReasoner(self.world.config, attention=attention)
+        if reasoner != "vlm":
+            self.require_words()
+        self._guidance, self._look = guidance or Guidance(), look
+        if self._guidance.alpha is not None:
+            predictor = replace(self.world.config.predictor, attention_alpha=self._guidance.alpha)
+            self.world.config = replace(self.world.config, predictor=predictor)
+        if gpi == "random":
+            self.model.gpi = random_projection(self.model).to(self._device)
+        self._reasoner = reasoning.Asking(reasoning.make_reasoner(reasoner, record, vlm, self.world.config))
+        self._require_width()
         self._hits, self._patience = hits, patience
         # Without a calibrated threshold, no distance tells that a sub-goal is reached.
         self._threshold = self.thresholds.get(self._objective.distance, 0.0)
 
+    @classmethod
+    def reads_truth(cls, settings: Mapping[str, Any]) -> bool:
+        """See `Agent.reads_truth`."""
+        return reasoning.reads_truth(settings)
+
+    @classmethod
+    def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path]:
+        """See `Agent.content`."""
+        return reasoning.content(settings)
+
     def begin(self, view: TaskView, observation: Observation) -> _Lane:
         """Ask the reasoner."""
-        lane = _Lane(view, subgoals=(), monitor=self._monitor())
-        return self._with_subgoals(lane, self._reasoner.propose(view, observation))
+        return self._asked(_Lane(view, subgoals=(), monitor=self._monitor()), observation)
 
     def goals(self, lanes: Sequence[_Lane], observations: Sequence[Observation], states: Tensor) -> Goals[_Lane]:
         """Projections of the lanes' sub-goals."""
@@ -94,34 +142,79 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         watched = [self._watched(lane, observation, state) for lane, observation, state in triples]
         current = [lane.subgoals[0] for lane in watched]
         uniform = torch.ones(self.world.config.tokens)
-        maps = torch.stack([uniform if s.attention is None else s.attention for s in current]).to(states.device)
-        goals = self.project([subgoal.text for subgoal in current], maps, states)
+        seen = [self._attention(subgoal) for subgoal in current]
+        maps = torch.stack([uniform if attention is None else attention for attention in seen]).to(states.device)
+        goals = self.project(self._embeddings(current), maps, states)
         return Goals(goals, [replace(lane, goal=goal) for lane, goal in zip(watched, goals, strict=True)], maps)
 
     def _watched(self, lane: _Lane, observation: Observation, state: Tensor) -> _Lane:
         """The lane with the sub-goal that is to be planned for now."""
-        view = lane.view
         if lane.goal is None:  # nothing has been done about the first sub-goal yet
             return lane
         current = lane.subgoals[0]
-        attention = None if current.attention is None else current.attention.to(state.device)
-        distance = self._objective(state, lane.goal, attention).item()
+        attention = self._attention(current)
+        distance = self._objective(state, lane.goal, None if attention is None else attention.to(state.device)).item()
         lane = replace(lane, monitor=copy(lane.monitor), events=list(lane.events))
         verdict = lane.monitor.observe(distance)
-        if verdict is Verdict.REACHED:
+        if verdict is Verdict.GO_ON:
+            if self._look == "once":
+                return lane
+            return replace(lane, subgoals=[self._looked(current, lane, observation), *lane.subgoals[1:]])
+        reached = verdict is Verdict.REACHED
+        if reached:
             lane.events.append(AgentEvent("reached", {"text": current.text, "distance": round(distance, 6)}))
-        if verdict is Verdict.REACHED and len(lane.subgoals) > 1:
-            following = self._reasoner.look(lane.subgoals[1], view, observation)
-            return self._with_subgoals(lane, [following, *lane.subgoals[2:]])
-        if verdict is not Verdict.GO_ON:
-            lane.events.append(AgentEvent("replan", {}))
-            return self._with_subgoals(lane, self._reasoner.propose(view, observation))
-        return replace(lane, subgoals=[self._reasoner.look(current, view, observation), *lane.subgoals[1:]])
+        lane = replace(lane, history=(*lane.history, Attempt(current.text, reached)))
+        if reached and len(lane.subgoals) > 1:
+            return self._taken_up([self._looked(lane.subgoals[1], lane, observation), *lane.subgoals[2:]], lane)
+        lane.events.append(AgentEvent("replan", {}))
+        return self._asked(lane, observation)
 
-    def _with_subgoals(self, lane: _Lane, subgoals: Sequence[SubGoal]) -> _Lane:
+    def _asked(self, lane: _Lane, observation: Observation) -> _Lane:
+        """The lane with new sub-goals."""
+        events = list(lane.events)
+        subgoals = self._reasoner.propose(lane.view, observation, lane.history, events)
+        return self._taken_up(subgoals, replace(lane, events=events))
+
+    def _looked(self, subgoal: SubGoal, lane: _Lane, observation: Observation) -> SubGoal:
+        if not self._guidance.attention:
+            return subgoal
+        return self._reasoner.look(subgoal, lane.view, observation, lane.events)
+
+    def _taken_up(self, subgoals: Sequence[SubGoal], lane: _Lane) -> _Lane:
         """The lane at the start of the first of ``subgoals``."""
         event = AgentEvent("subgoal", {"text": subgoals[0].text, "left": len(subgoals)})
         return replace(lane, subgoals=subgoals, monitor=self._monitor(), warm_start=None, events=[*lane.events, event])
 
+    def _attention(self, subgoal: SubGoal) -> Tensor | None:
+        return subgoal.attention if self._guidance.attention else None
+
+    def _embeddings(self, subgoals: Sequence[SubGoal]) -> Tensor:
+        """``(E, D_VLM)``: by their words, or those of the reasoner's language model."""
+        if self.model.config.gpi.text == "hashed_words":
+            return self.embed([subgoal.text for subgoal in subgoals])
+        given = [subgoal.embedding for subgoal in subgoals if subgoal.embedding is not None]  # a model gives them all
+        return torch.stack(given)
+
+    def _require_width(self) -> None:
+        reasoner, gpi = self._reasoner.reasoner, self.model.config.gpi
+        if gpi.text == "hashed_words" or not isinstance(reasoner, VLMReasoner):
+            return
+        if reasoner.language_dim != gpi.language_dim:
+            raise ValueError(
+                f"vlm.model: its embeddings have {reasoner.language_dim} numbers, the checkpoint's Goal Projection "
+                f"Interface takes {gpi.language_dim} (gpi.language_dim); give the model that it was trained with"
+            )
+
     def _monitor(self) -> SubgoalMonitor:
         return SubgoalMonitor(threshold=self._threshold, hits=self._hits, patience=self._patience)
+
+
+def random_projection(model: ThinkJEPA) -> GoalProjection:
+    """A fixed random projection of the same shapes as the model's Goal Projection Interface, in its place."""
+    world = model.config.world_model
+    config = replace(model.config.gpi, layers=0, scene=False, film=False, modulation="product", projection="random")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return GoalProjection(
+            config, width=world.encoder.width, tokens=world.tokens, normalisation=world.normalisation
+        ).eval()

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from harness.cli.options import verb, wide_console
 from harness.config import ConfigGroups
-from harness.instantiate import ConfigError, locate
+from harness.instantiate import ConfigError, locate, reads_truth
+from harness.interfaces import Agent
 from harness.runs import RUNS_FOLDER
 from harness.statistics import wilson
 from harness.store import STORE_NAME, RunReader, StoreError
@@ -22,8 +23,8 @@ WATCH_SECONDS = 1.0
 
 def add(verbs: Any) -> None:
     """Add the two verbs."""
-    listing = verb(verbs, "list", _list, "list benchmarks, agents, protocols or runs")
-    listing.add_argument("what", choices=["benchmarks", "agents", "protocols", "runs"])
+    listing = verb(verbs, "list", _list, "list benchmarks, agents, protocols, ablations or runs")
+    listing.add_argument("what", choices=["benchmarks", "agents", "protocols", "ablations", "runs"])
     listing.add_argument("--runs-dir", type=Path, default=RUNS_FOLDER, help="where runs are looked for (default: runs)")
     listing.add_argument("--config-dir", type=Path, help="folder with further groups, such as agent/mine.yaml")
     watch = verb(verbs, "watch", _watch, "a live table over the log of a run, from any other terminal")
@@ -53,6 +54,9 @@ def _list(arguments: argparse.Namespace) -> int:
 def _describe(group: str, option: dict[str, Any]) -> str:
     if group == "protocol":
         return f"{option['name']}@{option['version']}, for benchmark={option['benchmark']}"
+    if group == "ablation":
+        trained = any(item.startswith("agent.checkpoint=") for item in option["run"])
+        return f"{option['row']}{' (needs training)' if trained else ''}"
     if not option.get("_target_"):
         return f"your own: {group}._target_=my_module.MyClass"
     try:
@@ -60,7 +64,8 @@ def _describe(group: str, option: dict[str, Any]) -> str:
     except ConfigError as error:
         return f"not usable here: {error}"
     summary = (target.__doc__ or "").strip().split("\n")[0]
-    return f"{summary} (privileged)" if getattr(target, "privileged", False) else summary
+    is_agent = isinstance(target, type) and issubclass(target, Agent)
+    return f"{summary} (privileged)" if is_agent and reads_truth(option) else summary
 
 
 def _run_row(run_dir: Path) -> tuple[str, ...]:

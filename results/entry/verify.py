@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.config import ConfigGroups, protocol_changes
 from harness.identity import difference
-from harness.instantiate import ConfigError, build_benchmark, locate
+from harness.instantiate import ConfigError, build_benchmark, reads_truth
 from harness.interfaces import Benchmark
 from harness.records import Outcome
 from harness.replaying import replay
@@ -163,7 +163,7 @@ def _agent_note(reader: RunReader, groups: ConfigGroups) -> Iterator[str]:
     if target is None or target != agent["_target_"]:
         yield f"the agent {agent['name']} is not one of this harness: its mark and its parameters are as it states them"
         return
-    if bool(locate(target, "agent").privileged) != reader.meta("privileged"):
+    if reads_truth(agent) != reader.meta("privileged"):
         raise EntryError(f"it states the wrong mark: {agent['name']} is {_mark(not reader.meta('privileged'))}")
 
 

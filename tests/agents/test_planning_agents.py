@@ -16,8 +16,10 @@ from gymnasium.spaces import Box
 from agents.flat_cem import FlatCEM
 from agents.oracle_goal import OracleGoal
 from agents.planning import PlanningAgent
-from agents.reasoner import ScriptedReasoner, SubGoal
-from agents.thinkjepa.agent import ThinkJEPAAgent
+from agents.reasoner import Attempt, ReasonerError, ScriptedReasoner, SubGoal, record
+from agents.reasoner.loading import VLMConfig
+from agents.reasoner.tiny import TinySizes, make_tiny
+from agents.thinkjepa.agent import Guidance, ThinkJEPAAgent, random_projection
 from agents.thinkjepa.checkpoints import save_pretrained
 from agents.thinkjepa.model import ThinkJEPA
 from agents.thinkjepa.planner.config import PlannerConfig
@@ -140,8 +142,9 @@ def test_the_flat_goal_is_the_projected_instruction_and_reads_no_ground_truth(ch
     lane = agent.begin(replace(view(), privileged=None), see(0))
     states = agent.encode([picture(0)])
     goal = agent.goals([lane], [see(0)], states).states
-    assert not torch.equal(goal, agent.project(["Something else."], torch.ones(1, states.shape[1]), states))
-    torch.testing.assert_close(goal, agent.project(["Tidy up."], torch.ones(1, states.shape[1]), states))
+    uniform = torch.ones(1, states.shape[1])
+    assert not torch.equal(goal, agent.project(agent.embed(["Something else."]), uniform, states))
+    torch.testing.assert_close(goal, agent.project(agent.embed(["Tidy up."]), uniform, states))
 
 
 def test_the_next_goal_is_looked_at_before_every_decision(checkpoint: str) -> None:
@@ -219,8 +222,136 @@ def test_words_and_attention_change_the_plan(checkpoint: str) -> None:
     base = costs(Truth("Lift the cube."))
     assert base == costs(Truth("Lift the cube."))
     assert base != costs(Truth("Lift the bowl."))
-    assert base != costs(Truth("Lift the cube."), attention=False)
-    assert base != costs(Truth("Lift the cube."), attention_alpha=0.0)
+    unguided = costs(Truth("Lift the cube."), guidance=Guidance(attention=False))
+    assert base != unguided
+    assert base != costs(Truth("Lift the cube."), guidance=Guidance(alpha=0.0)) != unguided
+    assert base != costs(Truth("Lift the cube."), gpi="random")
+
+
+def test_a_random_projection_is_the_same_everywhere(checkpoint: str) -> None:
+    torch.manual_seed(1)
+    one = thinkjepa(checkpoint, gpi="random").model.gpi.state_dict()
+    torch.manual_seed(2)
+    other = thinkjepa(checkpoint, gpi="random").model.gpi.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert not any(weight.requires_grad for weight in random_projection(thinkjepa(checkpoint).model).parameters())
+
+
+def test_the_reasoner_is_told_what_was_tried(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = thinkjepa(checkpoint, patience=1)
+    told: list[tuple[Attempt, ...]] = []
+    propose = agent._reasoner.reasoner.propose
+
+    def listen(view: TaskView, observation: Any, history: Any = ()) -> Any:
+        told.append(history)
+        if any(attempt.reached for attempt in history):
+            raise ReasonerError("nothing is left")
+        return propose(view, observation)
+
+    monkeypatch.setattr(agent._reasoner.reasoner, "propose", listen)
+    monkeypatch.setattr(agent._reasoner.reasoner, "look", lambda subgoal, *_: subgoal)
+    agent.reset(0, view(), see(0))
+    for step in range(2):
+        agent.act({0: see(step)})
+    first, second = Truth().texts
+    assert told == [(), (Attempt(first, False),)]
+    agent._threshold = 100.0
+    agent._lanes[0].monitor = agent._monitor()
+    for step in range(2):
+        agent.act({0: see(step)})
+    history = (Attempt(first, False), Attempt(first, True), Attempt(second, True))
+    assert told[2:] == [history, ()], "what has nothing to add is asked as if for the first time"
+    agent.reset(0, view(), see(0))
+    assert told[-1] == (), "a new stage begins without a past"
+
+
+def test_a_record_replaces_the_truth(checkpoint: str, tmp_path: Path) -> None:
+    blind = replace(view(), privileged=None)
+    record(tmp_path / "r.json", {"Tidy up.": [SubGoal("Lift it.", torch.ones(16)), SubGoal("Drop it.", None)]})
+    agent = thinkjepa(checkpoint, reasoner="replay", record=tmp_path / "r.json")
+    agent._threshold = 100.0
+    agent.reset(0, blind, see(0))
+    texts = []
+    for step in range(3):
+        agent.act({0: see(step)})
+        texts += [event.data["text"] for event in agent.pop_events(0) if event.kind == "subgoal"]
+    assert texts == ["Lift it.", "Drop it.", "Lift it."]
+
+
+@pytest.mark.parametrize(
+    ("settings", "reads"),
+    [
+        ({}, True),
+        ({"reasoner": "scripted"}, True),
+        ({"reasoner": "replay"}, False),
+        ({"reasoner": "vlm"}, False),
+        ({"reasoner": "VLM"}, True),
+        ({"reasoner": ["vlm"]}, True),
+    ],
+)
+def test_only_the_scripted_reasoner_reads_ground_truth(settings: dict[str, Any], reads: bool) -> None:
+    assert ThinkJEPAAgent.reads_truth(settings) is reads
+
+
+SAID = "The table is a mess.\n1. Put the cube away. | cube\n2. Put the bowl away. | bowl"
+SIZES = TinySizes(image_size=32, patch_size=8, vision_width=32, vision_layers=1, width=48, layers=2, heads=2)
+
+
+@pytest.fixture(scope="module")
+def tiny_vlm(tmp_path_factory: pytest.TempPathFactory) -> VLMConfig:
+    folder = make_tiny([SAID, "Tidy up."], tmp_path_factory.mktemp("vlm"), SIZES)
+    return VLMConfig(model=str(folder), device="cpu", layers="middle")
+
+
+def says(agent: ThinkJEPAAgent, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put an answer into the model's mouth; where it looks and how it embeds words remain its own."""
+    model, tokenizer = agent._reasoner.reasoner._model, agent._reasoner.reasoner._chat.tokenizer
+    tokens = torch.tensor([tokenizer(answer + tokenizer.eos_token)["input_ids"]])
+    monkeypatch.setattr(model, "generate", lambda input_ids, **_: torch.cat([input_ids, tokens], dim=1))
+
+
+def test_a_model_without_an_answer_gets_the_instruction_for_a_subgoal(
+    checkpoint: str, tiny_vlm: VLMConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = thinkjepa(checkpoint, reasoner="vlm", vlm=tiny_vlm)
+    says(agent, "The table is a mess.", monkeypatch)
+    agent.reset(0, replace(view(), privileged=None), see(0))
+    agent.act({0: see(0)})
+    events = {event.kind: event.data for event in agent.pop_events(0)}
+    assert "states no sub-goal" in events["no_subgoal"]["reason"]
+    assert events["subgoal"]["text"] == "Tidy up."
+
+
+@pytest.mark.parametrize("text", ["hashed_words", "external"])
+def test_a_language_model_reasons(
+    text: str, tiny_vlm: VLMConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    model = awake(ThinkJEPA(model_config(text=text, language_dim=48)))
+    assert isinstance(model, ThinkJEPA)
+    save_pretrained(model, tmp_path)
+    calls = {}
+    for look in ("every", "once"):
+        agent = thinkjepa(str(tmp_path), reasoner="vlm", vlm=tiny_vlm, look=look)
+        says(agent, SAID, monkeypatch)
+        agent.reset(0, replace(view(), privileged=None), see(0))
+        events = []
+        for step in range(3):
+            agent.act({0: see(step)})
+            events.append(agent.pop_events(0))
+        assert [event.kind for event in events[0]] == ["reasoning", "compute", "subgoal", "plan", "compute"]
+        assert events[0][0].data == {"text": "The table is a mess."}
+        assert events[0][1].data["model_calls"] == 4, "the answer, where it looked, and two embeddings"
+        calls[look] = [sum(event.data.get("model_calls", 0) for event in some) for some in events[1:]]
+    assert calls == {"every": [1, 1], "once": [0, 0]}
+
+
+def test_embeddings_must_be_those_of_the_checkpoint(tiny_vlm: VLMConfig, tmp_path: Path) -> None:
+    save_pretrained(ThinkJEPA(model_config(text="external")), tmp_path)
+    with pytest.raises(ValueError, match=r"embeddings have 48 numbers, the checkpoint's .* takes 10"):
+        thinkjepa(str(tmp_path), reasoner="vlm", vlm=tiny_vlm)
+    with pytest.raises(ValueError, match=r"agent\.reasoner=vlm"):
+        thinkjepa(str(tmp_path))
 
 
 def test_an_error_leaves_the_lanes_as_they_were(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,22 +406,32 @@ def skills(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize("agent", ["thinkjepa", "oracle_goal"])
+@pytest.mark.parametrize("agent", ["thinkjepa", "thinkjepa agent.reasoner=replay", "oracle_goal"])
 def test_the_harness_runs_them_on_subgoals(agent: str, skills: str, tmp_path: Path) -> None:
+    from thinkbench.subgoals.suite import load_frozen
+
     words = [
-        f"agent={agent}",
+        *f"agent={agent}".split(),
         f"agent.checkpoint={skills}",
         "agent.planner.population=100",
         f"run_dir={tmp_path / 'r'}",
     ]
-    overrides = ["benchmark=subgoals", "limit=2", "executor.lanes=2", "protocol.image_size=32", "protocol.max_steps=1"]
+    replays = "replay" in agent
+    if replays:
+        instruction = load_frozen().spec("on", 0, 1, "standard").stages[0].instruction
+        record(tmp_path / "record.json", {instruction: [SubGoal("Lift it.", None)]})
+        words.append(f"agent.record={tmp_path / 'record.json'}")
+    overrides = ["benchmark=subgoals", "limit=1", "protocol.image_size=32", "protocol.max_steps=1"]
     assert main(["run", *words, *overrides]) == 0
     with sqlite3.connect(tmp_path / "r" / "run.sqlite") as store:
         reported = {kind for (kind,) in store.execute("select kind from events")}
         meta = dict(store.execute("select key, value from meta"))
     assert {"plan", "compute"} <= reported
-    assert json.loads(meta["privileged"]) is True
-    assert len(json.loads(meta["identity"])["checkpoints"]["checkpoint"]) == 32
+    assert json.loads(meta["privileged"]) is not replays
+    identity = json.loads(meta["identity"])
+    assert set(identity["checkpoints"]) == {"checkpoint", *(["record"] if replays else [])}
+    assert {len(digest) for digest in identity["checkpoints"].values()} == {32}
+    assert "record" not in identity["agent"] or not replays
 
 
 def test_bad_settings_are_told_before_anything_starts(
@@ -302,6 +443,12 @@ def test_bad_settings_are_told_before_anything_starts(
         "agent.planner.population=20": "agent.planner: keep_elites=5 is more than the 2 elites of 20",
         "agent.planner.population=0": "agent.planner.population: Input should be greater than 0",
         "agent.objective.distance=cosine": "agent.objective.distance='cosine' is not one of token_cosine",
+        "agent.guidance.alpha=-1": "agent.guidance.alpha: Input should be greater than or equal to 0",
+        "agent.reasoner=oracle": "agent.reasoner='oracle' is not one of scripted, replay, vlm",
+        "agent.reasoner=replay": "agent: reasoner=replay needs recorded answers; give agent.record=FILE",
+        "agent.reasoner=vlm": "agent: reasoner=vlm needs a model; give agent.vlm.model=FOLDER or a hub id",
+        "agent.vlm.side=4": "agent.vlm.model has no value",
+        "agent.record=x.json": "agent: record has no effect with reasoner=scripted; give agent.reasoner=replay",
     }.items():
         assert main([*words, f"agent.checkpoint={skills}", override]) == 2
         assert message in capsys.readouterr().err

@@ -17,6 +17,7 @@ CONFIGS = ROOT / "tests" / "configs"
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("ablation=no_gpu", "there is no such ablation; did you mean 'no_gpi'?"),
         ("sede=1", "unknown key sede; did you mean 'seed'?"),
         ("executor.wokers=2", "did you mean 'executor.workers'?"),
         ("benchmark=toyy", "there is no such benchmark; did you mean 'toy'?"),

@@ -46,6 +46,18 @@ def test_the_agent_is_told_of_each_stage(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "reads"), [((), True), (("agent.peeks=true",), True), (("agent.peeks=false",), False)]
+)
+def test_ground_truth_is_for_agents_that_read_it_under_their_settings(
+    words: tuple[str, ...], reads: bool, tmp_path: Path
+) -> None:
+    assert run_toy(tmp_path, *words, "protocol.stages=2", "limit=2", agent="peeker") == 0
+    assert set(results(tmp_path)["outcome"]) <= {"success", "failure"}
+    with RunReader(tmp_path) as reader:
+        assert reader.meta("privileged") is reads
+
+
+@pytest.mark.parametrize(
     ("mode", "phase", "message"),
     [
         ("none", "agent_act", "no action"),

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from harness.cli import main
-from results.entry import EntryError, open_entry
+from results.entry import EntryError, export_entry, open_entry
 from results.entry.archive import read_archive, write_archive
 from results.entry.format import MANIFEST
 from results.entry.verify import verify_entry
+from tests.harness.toy_runs import run_toy
 from tests.results.entry.forgery import (
     CONFIGS,
     Contents,
@@ -210,6 +211,26 @@ def test_the_class_of_an_unknown_agent_is_not_imported(entry: Path, tmp_path: Pa
 
     found = verify_entry(forged(entry, tmp_path / "forged.zip", edit), config_dir=CONFIGS)
     assert "the agent mine is not one of this harness" in found.notes[0]
+
+
+@pytest.mark.parametrize("peeks", [True, False])
+def test_the_mark_follows_from_the_agents_settings(peeks: bool, tmp_path: Path) -> None:
+    assert run_toy(tmp_path / "run", f"agent.peeks={peeks}".lower(), "limit=2", agent="peeker") == 0
+    honest = export_entry(tmp_path / "run", tmp_path / "entry.zip")[0]
+    assert verify_entry(honest, config_dir=CONFIGS).privileged is peeks
+    states = f"it states the wrong mark: peeker is {'' if peeks else 'not '}privileged"
+    assert refusal(forged(honest, tmp_path / "forged.zip", fact(privileged=not peeks))) == states
+
+
+def test_an_entry_from_before_a_setting_has_its_default(tmp_path: Path) -> None:
+    assert run_toy(tmp_path / "run", "limit=2", agent="peeker") == 0
+
+    def edit(data: Contents) -> None:
+        del data["run"]["identity"]["agent"]["peeks"]
+        rekey(data)
+
+    path = forged(export_entry(tmp_path / "run", tmp_path / "entry.zip")[0], tmp_path / "old.zip", edit)
+    assert verify_entry(path, config_dir=CONFIGS).privileged
 
 
 def test_the_command_line_refuses_with_status_1(

@@ -1,0 +1,130 @@
+"""What agents share that ask a reasoner: which one, its settings, and what is reported of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from agents.reasoner import Attempt, Reasoner, ReasonerError, ReplayReasoner, ScriptedReasoner, SubGoal
+from agents.reasoner.loading import VLMConfig
+from agents.reasoner.vlm import VLMReasoner
+from agents.thinkjepa.config import WorldModelConfig
+from harness.interfaces import AgentEvent, Observation, TaskView
+
+Kind = Literal["scripted", "replay", "vlm"]
+
+_Result = TypeVar("_Result")
+
+
+def reads_truth(settings: Mapping[str, Any]) -> bool:
+    """`Agent.reads_truth` of an agent whose reasoner alone may: ``scripted`` does, the others do not."""
+    return settings.get("reasoner") not in ("replay", "vlm")
+
+
+def content(settings: Mapping[str, Any]) -> dict[str, Path]:
+    """`Agent.content`: the record, or the model's folder and its adapter. A model of the hub is known by its name.
+
+    Raises:
+        ValueError: A setting is missing that the reasoner needs, or given that it does not; or there is no such file.
+    """
+    kind, record, vlm = settings["reasoner"], settings.get("record"), settings.get("vlm")
+    if kind == "replay" and record is None:
+        raise ValueError("reasoner=replay needs recorded answers; give agent.record=FILE")
+    if kind == "vlm" and vlm is None:
+        raise ValueError("reasoner=vlm needs a model; give agent.vlm.model=FOLDER or a hub id")
+    for name, value, wanted in (("record", record, "replay"), ("vlm", vlm, "vlm")):
+        if value is not None and kind != wanted:
+            raise ValueError(
+                f"{name} has no effect with reasoner={kind}; give agent.reasoner={wanted} or leave it away"
+            )
+    named = {"record": record} if vlm is None else {"vlm.model": vlm["model"], "vlm.lora": vlm.get("lora")}
+    found = {name: Path(value) for name, value in named.items() if value is not None}
+    missing = [name for name, path in found.items() if name != "vlm.model" and not path.exists()]
+    if missing:
+        raise ValueError(f"{missing[0]}={found[missing[0]]}: no such file or folder")
+    return {name: path for name, path in found.items() if path.exists()}
+
+
+def make_reasoner(kind: Kind, record: Path | None, vlm: VLMConfig | None, world: WorldModelConfig) -> Reasoner:
+    """The reasoner of these settings.
+
+    Args:
+        kind: ``scripted``, ``replay`` or ``vlm``.
+        record: What ``replay`` repeats.
+        vlm: The model that ``vlm`` asks.
+        world: Whose grid attention maps are over.
+
+    Raises:
+        ValueError: A setting is missing, or the reasoner cannot be set up.
+    """
+    if kind == "vlm" and vlm is not None:
+        return VLMReasoner(vlm, world)
+    if kind == "replay" and record is not None:
+        return ReplayReasoner(record, world)
+    if kind == "scripted":
+        return ScriptedReasoner(world)
+    raise ValueError(f"reasoner={kind} needs {'agent.record=FILE' if kind == 'replay' else 'agent.vlm.model=FOLDER'}")
+
+
+class Asking:
+    """A reasoner, and events about what it was asked.
+
+    ``reasoning`` (``text``) is a model's chain of thought; ``compute`` (``model_calls``, ``reason_ms``) is reported
+    where a model was called.
+
+    Args:
+        reasoner: Whom to ask.
+    """
+
+    def __init__(self, reasoner: Reasoner) -> None:
+        self.reasoner = reasoner
+
+    def propose(
+        self, view: TaskView, observation: Observation, history: Sequence[Attempt], events: list[AgentEvent]
+    ) -> Sequence[SubGoal]:
+        """`Reasoner.propose`; adds to ``events``.
+
+        Where a history leaves nothing to propose, it is asked as if for the first time: the episode goes on, so that
+        something of what was thought to be reached is not. Where a model states no sub-goal even then, it gets the
+        instruction for one, and ``no_subgoal`` (``reason``) is reported: what it cannot do is its failure, no error.
+
+        Raises:
+            ReasonerError: What does not generate answers has none.
+        """
+        problem: ReasonerError
+        for told in dict.fromkeys((tuple(history), ())):
+            try:
+                return self._measured(lambda: self._answer(view, observation, told, events), events)  # noqa: B023
+            except ReasonerError as error:
+                problem = error
+        if not isinstance(self.reasoner, VLMReasoner):
+            raise problem
+        events.append(AgentEvent("no_subgoal", {"reason": str(problem)}))
+        return [SubGoal(view.instruction, None, self.reasoner.embed(view.instruction))]
+
+    def look(self, subgoal: SubGoal, view: TaskView, observation: Observation, events: list[AgentEvent]) -> SubGoal:
+        """`Reasoner.look`; adds to ``events``."""
+        return self._measured(lambda: self.reasoner.look(subgoal, view, observation), events)
+
+    def _answer(
+        self, view: TaskView, observation: Observation, history: Sequence[Attempt], events: list[AgentEvent]
+    ) -> Sequence[SubGoal]:
+        if not isinstance(self.reasoner, VLMReasoner):
+            return self.reasoner.propose(view, observation, history)
+        answer = self.reasoner.answer(view, observation, history)
+        if answer.reasoning:
+            events.append(AgentEvent("reasoning", {"text": answer.reasoning}))
+        return answer.subgoals
+
+    def _measured(self, ask: Callable[[], _Result], events: list[AgentEvent]) -> _Result:
+        if not isinstance(self.reasoner, VLMReasoner):
+            return ask()
+        began, before = time.perf_counter(), self.reasoner.calls
+        try:
+            return ask()
+        finally:
+            called, took = self.reasoner.calls - before, 1e3 * (time.perf_counter() - began)
+            if called:
+                events.append(AgentEvent("compute", {"model_calls": called, "reason_ms": round(took, 2)}))

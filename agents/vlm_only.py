@@ -1,0 +1,214 @@
+"""A reasoner without a world model, as in SayCan: it says what is to be done, and where it looks says where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveInt
+from pydantic.dataclasses import dataclass as checked_dataclass
+from torch import Tensor
+from torch.nn import functional
+
+from agents import reasoning
+from agents.planning import CAMERA
+from agents.reasoner import Attempt, SubGoal
+from agents.reasoner.loading import VLMConfig
+from agents.thinkjepa.config import EncoderConfig, PredictorConfig, WorldModelConfig
+from agents.thinkjepa.training.camera import CameraConfig
+from harness.interfaces import Action, AgentEvent, Observation, SingleLaneAgent, TaskView
+
+_PICK_AND_PLACE = -1.0  # first component of a skill action
+
+_Array = npt.NDArray[np.float64]
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Affordance:
+    """How skills are drawn and scored.
+
+    Attributes:
+        candidates: Skills that are drawn, each a pick point and a place point.
+        apart: Least distance of the two in action units; nearer ones move nothing.
+        sharpness: Candidates are drawn in proportion to the attention to this power; 0 draws from everywhere alike.
+    """
+
+    candidates: PositiveInt = 256
+    apart: Annotated[float, Field(gt=0, lt=2)] = 0.2
+    sharpness: NonNegativeFloat = 2.0
+
+
+@dataclass
+class _Memory:
+    """What is remembered of a stage.
+
+    Attributes:
+        subgoals: Those that are left.
+        history: Those whose skills have been executed, the oldest first.
+        events: To be reported.
+    """
+
+    subgoals: Sequence[SubGoal]
+    history: tuple[Attempt, ...]
+    events: list[AgentEvent]
+
+
+class VLMOnly(SingleLaneAgent):
+    """SayCan-style: the reasoner states sub-goals, and scripted skills carry them out. Nothing is predicted.
+
+    The skill of a sub-goal is one pick-and-place; its executor is the environment's own scripted motion, which agents
+    of skill control share. Its two points are grounded by attention maps: where the reasoner looks as it names the
+    sub-goal's first and its last thing, or, where it names fewer than two or looks at none, twice where it looks for
+    the whole sub-goal. Candidates are drawn there, and the one with the highest affordance is executed: ::
+
+        affordance = attention(pick) * attention(place)    both of mean 1 over the picture
+                     0 where a point is beyond the gripper's reach, or both are the same place
+
+    As in SayCan, a sub-goal counts as reached once its skill has been executed, since nothing here could tell. It
+    reports ``subgoal`` (``text``, ``left``), ``skill`` (``pick`` and ``place`` in action units, ``affordance``) and the
+    events of `reasoning.Asking`. It reads ground truth with ``reasoner=scripted`` only.
+
+    Args:
+        camera: Where the static camera sees the points of an action; ``points`` are pick and place.
+        reasoner: See `agents.thinkjepa.agent.ThinkJEPAAgent`.
+        record: See there.
+        vlm: See there.
+        ask: The reasoner is asked before ``every`` skill, as in SayCan, or ``once``, until its sub-goals are used up.
+        affordance: How skills are drawn and scored.
+        grid: Side of attention maps, which show the camera's ``crop``. A record has the grid that it was made with.
+
+    Raises:
+        ValueError: ``camera.points`` are not two, ``grid`` is below 1, or see `reasoning.make_reasoner`.
+    """
+
+    observation_keys = (CAMERA,)
+
+    def __init__(
+        self,
+        *,
+        camera: CameraConfig,
+        reasoner: reasoning.Kind = "vlm",
+        record: Path | None = None,
+        vlm: VLMConfig | None = None,
+        ask: Literal["every", "once"] = "every",
+        affordance: Affordance | None = None,
+        grid: int = 24,
+    ) -> None:
+        super().__init__()
+        if len(camera.points) != 2:
+            raise ValueError(f"camera.points: an action names {len(camera.points)} points; give pick and place")
+        if grid < 1:
+            raise ValueError(f"grid={grid}: attention maps need at least one cell")
+        self._camera, self._affordance, self._ask = camera, affordance or Affordance(), ask
+        self._grid = grid
+        self._from_picture = [np.linalg.inv(np.reshape(point.homography, (3, 3))) for point in camera.action_points()]
+        self._reasoner = reasoning.Asking(reasoning.make_reasoner(reasoner, record, vlm, _eyes(camera, grid)))
+
+    @classmethod
+    def reads_truth(cls, settings: Mapping[str, Any]) -> bool:
+        """See `Agent.reads_truth`."""
+        return reasoning.reads_truth(settings)
+
+    @classmethod
+    def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path]:
+        """See `Agent.content`."""
+        return reasoning.content(settings)
+
+    def begin(self, view: TaskView, observation: Observation) -> _Memory:  # noqa: ARG002
+        """Nothing has been done.
+
+        Raises:
+            ValueError: Actions are no skills.
+        """
+        needed = 1 + max(max(point) for point in self._camera.points)
+        if view.control_hz is not None or view.action_space.shape[0] < needed:
+            raise ValueError("agent=vlm_only executes skills; use benchmark=thinkbench or subgoals in skill control")
+        return _Memory((), (), [])
+
+    def decide(self, memory: _Memory, view: TaskView, observation: Observation, rng: np.random.Generator) -> Action:
+        """The skill of the first sub-goal that is left."""
+        events: list[AgentEvent] = []
+        subgoals = memory.subgoals
+        if self._ask == "every" or not subgoals:
+            subgoals = self._reasoner.propose(view, observation, memory.history, events)
+        current = subgoals[0]
+        events.append(AgentEvent("subgoal", {"text": current.text, "left": len(subgoals)}))
+        maps = self._maps(current, view, observation, events)
+        (pick, place), score = self._best(maps, rng)
+        action = np.zeros(view.action_space.shape)
+        action[0] = _PICK_AND_PLACE
+        for components, point in zip(self._camera.points, (pick, place), strict=True):
+            action[list(components)] = point
+        told = {name: [round(float(x), 4) for x in point] for name, point in (("pick", pick), ("place", place))}
+        events.append(AgentEvent("skill", {**told, "affordance": round(score, 4)}))
+        memory.subgoals = subgoals[1:]
+        memory.history = (*memory.history, Attempt(current.text, reached=True))
+        memory.events += events
+        return action.clip(-1, 1).astype(np.float32)
+
+    def pop_events(self, lane: int) -> Sequence[AgentEvent]:
+        """What was decided since the last call."""
+        memory: _Memory | None = self._memories.get(lane)
+        if memory is None:
+            return ()
+        events, memory.events = memory.events, []
+        return events
+
+    def _maps(
+        self, subgoal: SubGoal, view: TaskView, observation: Observation, events: list[AgentEvent]
+    ) -> tuple[Tensor, Tensor]:
+        """Where to pick and where to place, ``(N,)`` each."""
+        things = [thing for thing in subgoal.objects if any(letter.isalnum() for letter in thing)]
+        ends = (things[0], things[-1]) if len(things) > 1 else ()
+        looked = [self._reasoner.look(SubGoal(thing, None), view, observation, events).attention for thing in ends]
+        pick, place = looked if looked else (None, None)
+        if pick is not None and place is not None:
+            return pick, place
+        if subgoal.attention is None or self._ask == "once":
+            subgoal = self._reasoner.look(subgoal, view, observation, events)
+        whole = torch.ones(self._grid**2) if subgoal.attention is None else subgoal.attention
+        return whole, whole
+
+    def _best(self, maps: tuple[Tensor, Tensor], rng: np.random.Generator) -> tuple[tuple[_Array, _Array], float]:
+        """The candidate with the highest affordance: its points ``(2,)`` in action units, and that."""
+        settings = self._affordance
+        drawn = [_draw(attention, settings, rng) for attention in maps]
+        points = [_projected(seen, matrix) for (seen, _), matrix in zip(drawn, self._from_picture, strict=True)]
+        scores = drawn[0][1] * drawn[1][1]
+        for point in points:
+            scores *= (np.abs(point) <= 1).all(axis=1)
+        scores *= np.linalg.norm(points[0] - points[1], axis=1) >= settings.apart
+        best = int(scores.argmax())
+        return (points[0][best], points[1][best]), float(scores[best])
+
+
+def _draw(attention: Tensor, settings: Affordance, rng: np.random.Generator) -> tuple[_Array, _Array]:
+    """Places in the picture ``(C, 2)``, u and v from 0 to 1, and the attention there ``(C,)``."""
+    grid = round(len(attention) ** 0.5)
+    weights = attention.double().numpy() ** settings.sharpness
+    cells = rng.choice(len(weights), size=settings.candidates, p=weights / weights.sum())
+    seen = (np.stack([cells % grid, cells // grid], axis=1) + rng.uniform(size=(settings.candidates, 2))) / grid
+    places = torch.from_numpy(2 * seen - 1).float()[None, None]
+    there = functional.grid_sample(
+        attention.float().reshape(1, 1, grid, grid), places, padding_mode="border", align_corners=False
+    )
+    return seen, there[0, 0, 0].double().numpy()
+
+
+def _projected(points: _Array, matrix: _Array) -> _Array:
+    """Points ``(C, 2)`` through a homography."""
+    homogeneous = points @ matrix[:, :2].T + matrix[:, 2]
+    return np.asarray(homogeneous[:, :2] / homogeneous[:, 2:])
+
+
+def _eyes(camera: CameraConfig, grid: int) -> WorldModelConfig:
+    """Of a world model that is not there: a reasoner reads from it which part of the picture its maps show, and how."""
+    encoder = EncoderConfig(image_size=grid, patch_size=1, width=1, layers=1, heads=1, crop=camera.crop)
+    return WorldModelConfig(
+        encoder=encoder, predictor=PredictorConfig(width=1, layers=1, heads=1), action_dim=1, grid=grid
+    )
