@@ -225,7 +225,7 @@ class Answers:
             data = json.loads(path.read_text(encoding="utf-8"))
             if data.pop("format_version") != FORMAT_VERSION:
                 raise PlansError(f"{path} is of another version; write it anew with `harness answer`")
-            answers = tuple(_answered(entry) for entry in data.pop("answers"))
+            answers = tuple(_answered(entry, data["grid"] ** 2) for entry in data.pop("answers"))
             return cls(**{**data, "crop": tuple(data["crop"]), "answers": answers})
         except PlansError:
             raise
@@ -233,7 +233,9 @@ class Answers:
             raise PlansError(f"{path} is no file of answers ({error}); write it with `harness answer`") from error
 
 
-def _answered(entry: Mapping[str, Any]) -> Answered:
+def _answered(entry: Mapping[str, Any], cells: int) -> Answered:
     maps = tuple(None if one is None else tuple(one) for one in entry["attention"])
     said = tuple(Said(one["text"], tuple(one["objects"])) for one in entry["subgoals"])
+    if len(maps) != len(said) or any(one is not None and len(one) != cells for one in maps):
+        raise ValueError(f"{entry['id']}: attention must be null or {cells} numbers for each sub-goal")
     return Answered(**{**entry, "subgoals": said, "attention": maps})

@@ -1,7 +1,7 @@
 """Recorded answers: an expensive model is asked once, and its answers are repeated for nothing.
 
 A record is a JSON file, ``{instruction: [{"text": ..., "objects": [...], "attention": [...]}, ...], ...}``, with the
-sub-goals in the order in which they are to be reached. ``attention`` may be left out or null.
+sub-goals in the order in which they are to be reached. ``attention`` may be left out or null, and is of any scale.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from agents.reasoner.protocol import Attempt, ReasonerError, SubGoal
 from agents.thinkjepa.config import WorldModelConfig
+from agents.thinkjepa.relevance import resize
 from harness.interfaces import Observation, TaskView
 
 
@@ -48,7 +49,7 @@ class ReplayReasoner:
     """
 
     def __init__(self, path: str | Path, world: WorldModelConfig) -> None:
-        self._path = Path(path)
+        self._path, self._grid = Path(path), world.grid
         try:
             self._answers = _RECORD.validate_json(self._path.read_bytes())
         except OSError as error:
@@ -82,7 +83,7 @@ class ReplayReasoner:
             raise ReasonerError(f"{self._path} has no answer to {view.instruction!r}; {hint}")
         reached = {attempt.text for attempt in history if attempt.reached}
         left = [step for step in answer if step.text not in reached] or answer
-        return [_subgoal(step) for step in left]
+        return [_subgoal(step, self._grid) for step in left]
 
     def look(self, subgoal: SubGoal, view: TaskView, observation: Observation) -> SubGoal:  # noqa: ARG002
         """See `Reasoner`; the sub-goal as it is."""
@@ -112,8 +113,10 @@ def _entry(subgoal: SubGoal) -> dict[str, object]:
     return {"text": subgoal.text, "objects": list(subgoal.objects), **looked}
 
 
-def _subgoal(step: Recorded) -> SubGoal:
-    attention = None if step.attention is None else torch.tensor(step.attention)
+def _subgoal(step: Recorded, grid: int) -> SubGoal:
+    if step.attention is None:
+        return SubGoal(step.text, None, objects=step.objects)
+    (attention,) = resize(torch.tensor(step.attention).view(1, grid, grid), grid)
     return SubGoal(step.text, attention, objects=step.objects)
 
 

@@ -18,12 +18,10 @@ class ScriptedReasoner:
 
     Args:
         world: Whose grid its attention maps are over.
-        attention: Whether it says where it looks.
     """
 
-    def __init__(self, world: WorldModelConfig, *, attention: bool = True) -> None:
+    def __init__(self, world: WorldModelConfig) -> None:
         self._world = world
-        self._attention = attention
 
     def propose(
         self,
@@ -41,10 +39,7 @@ class ScriptedReasoner:
             raise ReasonerError(
                 "reasoner=scripted needs a world that states sub-goals; use it with benchmark=thinkbench or subgoals"
             )
-        stated = truth.stated_subgoals()
-        if not self._attention:
-            return [SubGoal(subgoal.text, None) for subgoal in stated]
-        return [SubGoal(subgoal.text, self._spots(subgoal.points)) for subgoal in stated]
+        return [SubGoal(subgoal.text, self._spots(subgoal.points)) for subgoal in truth.stated_subgoals()]
 
     def look(self, subgoal: SubGoal, view: TaskView, observation: Observation) -> SubGoal:
         """See `Reasoner`; a sub-goal that is stated no more stays as it was."""

@@ -130,7 +130,7 @@ def _episode(making: Making, number: int) -> tuple[EpisodeRecord, Split]:
         return load_suite_once(making.suite)[number], "evaluation"
     templates = list(load_templates().values())
     template = templates[number % len(templates)]
-    # Suites are numbered from 0, training episodes of `harness collect` from 2 ** 31, episodes of play 2 ** 32.
+    # Suites are numbered from 0, training episodes of `harness collect` from 2 ** 31; what a reset draws is 2 ** 32.
     suite = 2**33 + derive_seed("thinkbench plans", making.seed or 0) % 2**31
     record = EpisodeRecord.of(generate(template, number // len(templates), suite))
     if template.name in making.unseen:

@@ -10,13 +10,14 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
 from rich.console import Console
 from rich.progress import track
 
 from agents.planning import CAMERA
 from agents.reasoner.loading import VLMConfig
 from agents.reasoner.protocol import Attempt, Reasoner, ReasonerError, SubGoal
-from agents.reasoner.replay import ReplayReasoner
+from agents.reasoner.replay import ReplayReasoner, record
 from agents.reasoner.vlm import VLMReasoner
 from agents.thinkjepa.checkpoints import CheckpointError, from_pretrained
 from agents.thinkjepa.config import WorldModelConfig
@@ -31,8 +32,9 @@ def answer_all(arguments: argparse.Namespace) -> None:
     Raises:
         ValueError: An argument is impossible; the message names it and the remedy.
     """
-    if not arguments.output.parent.is_dir():
-        raise ValueError(f"--output {arguments.output}: its folder does not exist; make it")
+    for option, path in (("--output", arguments.output), ("--replay", arguments.replay)):
+        if path is not None and not path.parent.is_dir():
+            raise ValueError(f"{option} {path}: its folder does not exist; make it")
     questions = _chosen(arguments.plans, arguments.split, arguments.limit)
     world = _world(arguments.world)
     reasoner, named = _reasoner(arguments, world)
@@ -44,6 +46,23 @@ def answer_all(arguments: argparse.Namespace) -> None:
     answers = Answers(digest(arguments.plans), named, world.encoder.crop, world.grid, answered)
     answers.write(arguments.output)
     print(arguments.output)
+    if arguments.replay is not None:
+        record(arguments.replay, to_replay(questions, answered))
+        print(arguments.replay)
+
+
+def to_replay(questions: Sequence[Question], answered: Sequence[Answered]) -> dict[str, list[SubGoal]]:
+    """What `replay.record` writes: the first answer to each instruction that was given at the start of an episode."""
+    found: dict[str, list[SubGoal]] = {}
+    for question, answer in zip(questions, answered, strict=True):
+        if not question.reached and answer.subgoals:
+            pairs = zip(answer.subgoals, answer.attention, strict=True)
+            subgoals = [
+                SubGoal(said.text, None if attention is None else torch.tensor(attention), objects=said.objects)
+                for said, attention in pairs
+            ]
+            found.setdefault(question.task, subgoals)
+    return found
 
 
 def ask(reasoner: Reasoner, question: Question) -> Answered:
@@ -95,6 +114,8 @@ def _reasoner(arguments: argparse.Namespace, world: WorldModelConfig) -> tuple[R
         if arguments.lora is not None:
             raise ValueError(f"--lora {arguments.lora} has no effect on --record; leave it away")
         return ReplayReasoner(arguments.record, world), {"record": str(arguments.record)}
+    if arguments.max_new_tokens < 1:
+        raise ValueError(f"--max-new-tokens {arguments.max_new_tokens}: must be at least 1")
     config = VLMConfig(
         model=arguments.model,
         lora=arguments.lora,

@@ -15,6 +15,7 @@ Examples:
   harness answer runs/exam --model runs/reasoner/checkpoint -o answers.json
   harness answer runs/plans --split held_out --limit 50 --model HuggingFaceTB/SmolVLM-256M-Instruct -o answers.json
   harness answer runs/exam --model BASE --lora runs/adapter/checkpoint --layers middle -o answers.json
+  harness answer runs/exam --model BASE --world tiny-tabletop -o answers.json --replay record.json
   harness answer runs/exam --record record.json -o answers.json
 """
 
@@ -30,6 +31,12 @@ def add_answer(verbs: Any) -> None:
     )
     parser.add_argument("plans", type=Path, metavar="PLANS", help="a folder of `harness plans`")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="answers to write (JSON)")
+    parser.add_argument(
+        "--replay",
+        type=Path,
+        metavar="FILE",
+        help="also write a record for agents (agent.reasoner=replay)",
+    )
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--model", metavar="NAME", help="folder or hub id of a vision-language model")
     who.add_argument("--record", type=Path, metavar="FILE", help="recorded answers (agents/reasoner/replay.py)")

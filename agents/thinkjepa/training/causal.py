@@ -73,7 +73,7 @@ class Causal(Objective):
                 "lower objective.rollout or data.action_block, or collect more and longer episodes",
             )
         world = model.world_model
-        if config.shift and config.weights.prediction:
+        if config.shift and (config.weights.prediction or config.weights.rollout):
             self.require_points()
         size = {"tokens": world.config.tokens}
         width = world.config.encoder.width

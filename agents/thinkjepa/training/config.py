@@ -135,8 +135,8 @@ class CausalConfig:
         directions: Of SIGReg, drawn anew at every step.
         places: Token places of ``tokens``, drawn anew at every step.
         relevance: Share of samples with a random attention map, so that planning with one is nothing new.
-        shift: Pictures are moved by up to so many pixels in both directions, and with them what is read from them and
-            the points of actions that a camera knows.
+        shift: Pictures are moved by up to so many pixels in both directions, and with them the labels of ``objects``
+            and the points of actions that a camera knows; not what ``inverse_dynamics`` and ``state`` are to read.
         state: Observations of the state auxiliary; ``object_states`` are the positions of named objects.
         weights: Of the terms. The state auxiliary reads ground truth of the simulator.
     """

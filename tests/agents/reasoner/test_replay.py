@@ -32,6 +32,13 @@ def test_what_was_recorded_is_proposed(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["record.json"]
 
 
+def test_recorded_attention_is_of_any_scale(path: Path) -> None:
+    for attention, shown in (([1, 3, 4, 0], LIFT.attention), ([0, 0, 0, 0], torch.ones(4))):
+        path.write_text(json.dumps({"a": [{"text": "x", "attention": attention}]}))
+        (subgoal,) = ReplayReasoner(path, WORLD).propose(view("a"), {})
+        torch.testing.assert_close(subgoal.attention, shown)
+
+
 def test_what_was_reached_is_not_proposed_again(path: Path) -> None:
     reasoner = ReplayReasoner(path, WORLD)
 

@@ -13,11 +13,12 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
+from agents.reasoner import ReplayReasoner, record
 from agents.reasoner.loading import VLMConfig
 from agents.reasoner.prompt import parse
 from agents.reasoner.tiny import TinySizes, make_tiny
 from agents.reasoner.training import run
-from agents.reasoner.training.answering import ask
+from agents.reasoner.training.answering import ask, to_replay
 from agents.reasoner.training.data import DESCRIBE, answer, asked, description, read_data, texts
 from agents.reasoner.training.run import read_config
 from agents.reasoner.training.tuning import Tuning
@@ -27,7 +28,8 @@ from agents.thinkjepa.training.distributed import Ranks
 from agents.thinkjepa.training.loop import Ended, ExitCode
 from agents.thinkjepa.training.state import STATE
 from harness.cli import main
-from harness.plans import Answers, read_plans
+from harness.plans import Answered, Answers, read_plans
+from tests.agents.reasoner.pictures import view
 from tests.agents.thinkjepa.tiny import world_config
 
 CPU = torch.device("cpu")
@@ -84,6 +86,22 @@ def test_answers_are_read_as_they_were_stated(plans: Path) -> None:
 
 
 @torch.no_grad()
+def test_answers_can_be_replayed(plans: Path, tmp_path: Path) -> None:
+    questions = list(read_plans(plans))
+    world = world_config(grid=2)
+    looks = (1.0, 1.0, 2.0, 0.0)
+    answered = [Answered(one.id, 0.0, one.subgoals, (looks,) * len(one.subgoals)) for one in questions]
+    record(tmp_path / "record.json", to_replay(questions, answered))
+    reasoner = ReplayReasoner(tmp_path / "record.json", world)
+    for one in questions:
+        proposed = reasoner.propose(view(one.task), {})
+        first = next(other for other in questions if other.task == one.task and not other.reached)
+        assert [(goal.text, goal.objects) for goal in proposed] == [
+            (goal.text, goal.objects) for goal in first.subgoals
+        ]
+        torch.testing.assert_close(proposed[0].attention, torch.tensor(looks))
+
+
 def test_the_loss_is_that_of_each_answer_by_itself(plans: Path, tmp_path: Path) -> None:
     """Neither padding nor pieces nor shares of processes change it."""
     tuning = stage(tmp_path / "a", plans).eval()
@@ -180,12 +198,13 @@ def test_greedy_answers_to_the_letter_are_found_without_generating(plans: Path, 
 
 
 def test_an_adapter_of_another_model(plans: Path, tmp_path: Path) -> None:
-    """LoRA touches the language model's attention only, and is all that is saved."""
+    """LoRA touches the language model's attention only, and is all that is saved; in either precision."""
     base = make_tiny(texts(list(read_plans(plans))), tmp_path / "base", TinySizes(**SIZES))
     given = [f"data.sources=[{plans}]", f"model={base}", "lora={rank:4,alpha:8}", "steps=8", "checkpointing=true"]
     before = (base / "model.safetensors").read_bytes()
     ended = train(f"out={tmp_path / 'run'}", *given, "every={log:4,save:4,health:8}")
     assert ended.code == ExitCode.COMPLETED
+    assert train(f"out={tmp_path / 'bf16'}", *given, "steps=2", "precision=bf16", bf16=True).code == ExitCode.COMPLETED
     assert (base / "model.safetensors").read_bytes() == before
     folder = tmp_path / "run" / "checkpoint"
     assert {path.name for path in folder.iterdir()} == {"adapter_config.json", "adapter_model.safetensors", "README.md"}
@@ -224,5 +243,7 @@ def test_bad_data_and_models_are_refused(plans: Path, tmp_path: Path, capsys: py
     out = str(tmp_path / "answers.json")
     assert main(["answer", str(plans), "--model", "x", "--split", "evaluation", "-o", out]) == 2
     assert "has no such questions" in capsys.readouterr().err
+    assert main(["answer", str(plans), "--model", "x", "--max-new-tokens", "0", "-o", out]) == 2
+    assert "--max-new-tokens 0: must be at least 1" in capsys.readouterr().err
     assert main(["answer", str(plans), "--record", str(tmp_path / "none.json"), "-o", out]) == 2
     assert "cannot be read" in capsys.readouterr().err

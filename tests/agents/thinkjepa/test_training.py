@@ -245,11 +245,10 @@ def test_what_encoding_once_excludes(overrides, tmp_path, changes, message):
 
 def test_shifts_need_to_know_where_actions_go(overrides, tmp_path):
     given = [item for item in overrides if item not in CAMERA]
-    config = read_config(
-        "world_model", [f"out={tmp_path}", *given, "camera=none", "objective.shift=3", "objective.weights.objects=0"]
-    )
-    with pytest.raises(TrainingError, match="not known how actions move with them"):
-        run.start(config, Ranks(), CPU)
+    given = [f"out={tmp_path}", *given, "camera=none", "objective.shift=3", "objective.weights.objects=0"]
+    for weights in ([], ["objective.weights.prediction=0", "objective.rollout=2", "objective.weights.rollout=1"]):
+        with pytest.raises(TrainingError, match="not known how actions move with them"):
+            run.start(read_config("world_model", [*given, *weights]), Ranks(), CPU)
     with pytest.raises(TrainingError, match="shift=0 is needed with target=ema"):
         read_config("world_model", [f"out={tmp_path}", *overrides, "objective.shift=3", "objective.target=ema"])
 

@@ -201,5 +201,9 @@ def test_answers_are_counted(
     assert json.loads(capsys.readouterr().out) == data
     with pytest.raises(PlansError, match="another set of plans"):
         verdicts(folder, replace(answers, plans="other"))
+    torn = replace(answers, answers=[replace(right[0], attention=((1.0, 2.0),) * len(right[0].subgoals))])
+    torn.write(tmp_path / "answers.json")
+    with pytest.raises(PlansError, match=r"attention must be null or 49 numbers for each sub-goal"):
+        Answers.read(tmp_path / "answers.json")
     (tmp_path / "answers.json").write_text("{}")
     assert main(["check-plans", str(folder), str(tmp_path / "answers.json")]) == 2
