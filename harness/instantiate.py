@@ -97,8 +97,11 @@ def convert(value: Any, annotation: Any, key: str) -> Any:
             )
         return value
     if origin is tuple or annotation is tuple:
-        items = [convert(v, arguments[0] if arguments else Any, key) for v in _listed(value, key)]
-        return tuple(items)
+        items = _listed(value, key)
+        kinds = arguments if arguments and arguments[-1] is not Ellipsis else (*arguments, Any)[:1] * len(items)
+        if len(kinds) != len(items):
+            raise ConfigError(f"{key}={value!r} must have {len(kinds)} items, not {len(items)}")
+        return tuple(convert(item, kind, key) for item, kind in zip(items, kinds, strict=True))
     if origin in (list, Sequence):
         return [convert(v, arguments[0] if arguments else Any, key) for v in _listed(value, key)]
     if origin in (dict, Mapping):

@@ -65,9 +65,9 @@ BUDGETS = {
         elite_fraction=0.06,
         horizon=1,
         initial_std=0.6,
-        execute="best",
+        fixed=((0, -1.0),),
     )
-    for population, iterations in ((256, 3), (512, 4))
+    for population, iterations in ((256, 4), (512, 4))
 }
 Action = npt.NDArray[np.float32]
 

@@ -36,6 +36,7 @@ class PlannerConfig:
         mean_candidate: Whether the current mean is one of the candidates.
         bounded: Whether candidates are clipped to the action's bounds.
         execute: ``mean`` of the last refit, or the ``best`` candidate that was seen.
+        fixed: Components of an environment action that are not searched for, and the value of each.
     """
 
     population: PositiveInt = 512
@@ -54,6 +55,7 @@ class PlannerConfig:
     mean_candidate: bool = True
     bounded: bool = True
     execute: Literal["mean", "best"] = "mean"
+    fixed: tuple[tuple[NonNegativeInt, Annotated[float, Field(ge=-1, le=1)]], ...] = ()
 
     def __post_init__(self) -> None:
         if self.keep_elites > self.elites:

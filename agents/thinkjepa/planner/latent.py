@@ -53,13 +53,14 @@ class LatentPlanner:
                 of each number of lanes then takes up to minutes.
 
         Raises:
-            ValueError: The model's actions are not ``config.action_block`` environment actions, or bounds are bad.
+            ValueError: The model's actions are not ``config.action_block`` environment actions, or bounds or fixed
+                components are bad.
         """
         self.world_model = world_model
         self.config = config
         self.objective = objective if objective is not None else Objective()
         device = world_model.action_mean.device
-        self._box = ActionBox(low, high, config.action_block).to(device)
+        self._box = ActionBox(low, high, config.action_block, config.fixed).to(device)
         if self._box.dim != world_model.config.action_dim:
             raise ValueError(
                 f"action_block={config.action_block} actions of {self._box.dim // config.action_block} components do "

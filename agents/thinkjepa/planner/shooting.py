@@ -36,11 +36,15 @@ class Plan(NamedTuple):
 class ActionBox:
     """Bounds of an action, as a linear map from [-1, 1] to the environment's units."""
 
-    def __init__(self, low: npt.ArrayLike, high: npt.ArrayLike, block: int = 1) -> None:
+    def __init__(
+        self, low: npt.ArrayLike, high: npt.ArrayLike, block: int = 1, fixed: Sequence[tuple[int, float]] = ()
+    ) -> None:
         """Bounds ``(A,)`` of one environment action; a model action is ``block`` of them, one after the other.
 
+        ``fixed`` components have one value, given in [-1, 1], whatever the candidate.
+
         Raises:
-            ValueError: A bound is infinite, or the lower is not below the upper.
+            ValueError: A bound is infinite, the lower is not below the upper, or there is no such component.
         """
         lower, upper = (np.tile(np.asarray(bound, dtype=np.float32), block) for bound in (low, high))
         if not (np.isfinite(lower).all() and np.isfinite(upper).all() and (lower < upper).all()):
@@ -48,6 +52,12 @@ class ActionBox:
         self.block = block
         self.middle = torch.from_numpy((upper + lower) / 2)
         self.half = torch.from_numpy((upper - lower) / 2)
+        size = self.dim // block
+        for component, value in fixed:
+            if component >= size:
+                raise ValueError(f"fixed: there is no component {component}; actions have {size}, from 0")
+            self.middle[component::size] += value * self.half[component::size]
+            self.half[component::size] = 0
 
     @property
     def dim(self) -> int:

@@ -229,6 +229,16 @@ def test_a_block_is_several_environment_actions():
     assert (found.actions[0].reshape(3, 4).mean(0) - target[0]).abs().max() < 0.7
 
 
+def test_fixed_components_are_not_searched_for():
+    config = small(action_block=2, fixed=((1, 0.5),))
+    box = ActionBox([-1.0, 0.0], [1.0, 4.0], block=2, fixed=config.fixed)
+    found = plan(bowl(torch.zeros(1, 4)), config, box, draw_noise(config, 4, [0]))
+    assert (found.actions[0, :, 1] == 3.0).all()
+    assert found.actions[0, :, 0].std() > 0
+    with pytest.raises(ValueError, match="no component 2; actions have 2"):
+        ActionBox([-1.0, 0.0], [1.0, 4.0], block=2, fixed=((2, 0.0),))
+
+
 @pytest.mark.parametrize(("low", "high"), [([0.0], [0.0]), ([-np.inf], [1.0]), ([1.0], [0.0])])
 def test_bounds_must_be_finite_and_in_order(low, high):
     with pytest.raises(ValueError, match="must be finite and the lower below the upper"):
