@@ -1,4 +1,4 @@
-"""What `harness answer` does; `command` has its arguments."""
+"""What `harness answer` does; `agents.commands` has its arguments."""
 
 from __future__ import annotations
 

@@ -85,7 +85,6 @@ def test_answers_are_read_as_they_were_stated(plans: Path) -> None:
         assert any(line.startswith("red") for line in lines) == any(t.phrase.startswith("red") for t in question.things)
 
 
-@torch.no_grad()
 def test_answers_can_be_replayed(plans: Path, tmp_path: Path) -> None:
     questions = list(read_plans(plans))
     world = world_config(grid=2)
@@ -102,6 +101,7 @@ def test_answers_can_be_replayed(plans: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(proposed[0].attention, torch.tensor(looks))
 
 
+@torch.no_grad()
 def test_the_loss_is_that_of_each_answer_by_itself(plans: Path, tmp_path: Path) -> None:
     """Neither padding nor pieces nor shares of processes change it."""
     tuning = stage(tmp_path / "a", plans).eval()
