@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from agents.planning import Device, Goals, Lane, PlanningAgent, Precision
+from agents.devices import Device
+from agents.planning import Goals, Lane, PlanningAgent, Precision
 from agents.thinkjepa.distances import Objective
 from agents.thinkjepa.planner.config import PlannerConfig
 from harness.interfaces import Observation, TaskView

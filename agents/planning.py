@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from agents.devices import Device, choose
 from agents.thinkjepa.checkpoints import SUMS, from_pretrained, locate
 from agents.thinkjepa.distances import Objective
 from agents.thinkjepa.images import looked_at, to_frames
@@ -24,7 +25,6 @@ from agents.thinkjepa.words import embed
 from harness.interfaces import Action, Agent, AgentEvent, Observation, TaskView
 
 Precision = Literal["auto", "float32", "bf16"]
-Device = Literal["auto", "cpu", "cuda"]
 
 CAMERA = "rgb_static"
 """The observation that world models see."""
@@ -101,7 +101,7 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
     ) -> None:
         self._planner_config = planner
         self._objective = objective or Objective()
-        self._device = _choose(device)
+        self._device = choose(device)
         loaded = from_pretrained(checkpoint)
         self.thresholds = loaded.thresholds
         self.model = loaded.model.to(self._device)
@@ -221,10 +221,3 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
             queue = [np.asarray(action, dtype=np.float32) for action in actions]
             after.append(replace(lane, queue=queue, warm_start=rest[number], events=events))
         return after
-
-
-def _choose(device: Device) -> torch.device:
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
-        raise ValueError("device=cuda: PyTorch finds no CUDA device; give device=cpu or install a CUDA build of torch")
-    return torch.device("cuda" if available and device != "cpu" else "cpu")

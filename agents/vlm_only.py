@@ -151,14 +151,6 @@ class VLMOnly(SingleLaneAgent):
         memory.events += events
         return action.clip(-1, 1).astype(np.float32)
 
-    def pop_events(self, lane: int) -> Sequence[AgentEvent]:
-        """What was decided since the last call."""
-        memory: _Memory | None = self._memories.get(lane)
-        if memory is None:
-            return ()
-        events, memory.events = memory.events, []
-        return events
-
     def _maps(
         self, subgoal: SubGoal, view: TaskView, observation: Observation, events: list[AgentEvent]
     ) -> tuple[Tensor, Tensor]:

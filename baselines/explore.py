@@ -120,14 +120,6 @@ class Explore(SingleLaneAgent):
         memory.step += 1
         return action
 
-    def pop_events(self, lane: int) -> Sequence[AgentEvent]:
-        """Behaviours and labels since the last call."""
-        memory: _Memory | None = self._memories.get(lane)
-        if memory is None:
-            return ()
-        events, memory.events = memory.events, []
-        return events
-
     def _act(
         self, behaviour: str, memory: _Memory, truth: SubgoalTruth, state: WorldState, rng: np.random.Generator
     ) -> Action | None:

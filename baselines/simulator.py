@@ -93,14 +93,6 @@ class Simulator(SingleLaneAgent):
         memory.events.append(AgentEvent("compute", {"simulated_actions": simulated}))
         return memory.plan.pop(0) if memory.plan else nothing()
 
-    def pop_events(self, lane: int) -> list[AgentEvent]:
-        """What the last decision simulated."""
-        memory: _Search | None = self._memories.get(lane)
-        if memory is None:
-            return []
-        events, memory.events = memory.events, []
-        return events
-
     def close(self) -> None:
         """Release the copy."""
         self._copy.close()

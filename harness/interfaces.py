@@ -235,7 +235,8 @@ class Agent(ABC):
 class SingleLaneAgent(Agent):
     """Base of agents that think about one environment at a time; holds one copy of their state per lane.
 
-    Subclasses write ``begin`` and ``decide``; whatever ``begin`` returns is that lane's memory.
+    Subclasses write ``begin`` and ``decide``; whatever ``begin`` returns is that lane's memory. What it has in a list
+    ``events`` is reported after the decision.
     """
 
     def __init__(self) -> None:
@@ -265,6 +266,13 @@ class SingleLaneAgent(Agent):
             if lane not in self._decided:
                 self._decided[lane] = self._act_one(lane, observation)
         return {lane: self._decided.pop(lane) for lane in observations}
+
+    def pop_events(self, lane: int) -> Sequence[AgentEvent]:
+        """See `Agent.pop_events`."""
+        events: list[AgentEvent] = getattr(self._memories.get(lane), "events", [])
+        popped = tuple(events)
+        events.clear()
+        return popped
 
     def _act_one(self, lane: int, observation: Observation) -> Action:
         view = self._views[lane]

@@ -92,9 +92,7 @@ class ThinkBenchTruth:
         Raises:
             ValueError: In episodes of play.
         """
-        if not self.goal:
-            raise ValueError(f"episode {self.episode.episode_id} has no goal to make a picture of")
-        return self._foresight.goal()
+        return self._foreseen().goal()
 
     def next_image(self) -> Image:
         """What the static camera sees after the expert's next move from here; every call simulates.
@@ -102,9 +100,12 @@ class ThinkBenchTruth:
         Raises:
             ValueError: In episodes of play.
         """
+        return self._foreseen().after_next_move(self.world.get_state())
+
+    def _foreseen(self) -> Foresight:
         if not self.goal:
             raise ValueError(f"episode {self.episode.episode_id} has no goal to make a picture of")
-        return self._foresight.after_next_move(self.world.get_state())
+        return self._foresight
 
     def seen_at(self, state: WorldState, names: Iterable[str]) -> tuple[tuple[float, float], ...]:
         """Where the static camera sees objects and zones, ``(u, v)`` from 0 to 1; other words are nowhere."""

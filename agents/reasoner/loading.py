@@ -10,7 +10,7 @@ import torch
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from agents.planning import Device
+from agents.devices import Device, choose
 from agents.reasoner.attention import install
 from agents.reasoner.chat import Chat
 from agents.reasoner.preprocess import require_supported
@@ -70,7 +70,11 @@ def load(config: VLMConfig) -> Loaded:
     """
     from transformers import AutoConfig, AutoModelForImageTextToText
 
-    name, device = config.model, _device(config.device)
+    name = config.model
+    try:
+        device = choose(config.device)
+    except ValueError as error:
+        raise ReasonerError(str(error)) from error
     try:
         settings = AutoConfig.from_pretrained(name, trust_remote_code=False)
         require_supported(name, settings)
@@ -123,15 +127,6 @@ def _layers(choice: Literal["last", "middle"] | tuple[int, ...], count: int) -> 
     if max(choice) >= count:
         raise ReasonerError(f"layers={max(choice)}: the language model has layers 0 to {count - 1}")
     return choice
-
-
-def _device(choice: Device) -> torch.device:
-    available = torch.cuda.is_available()
-    if choice == "cuda" and not available:
-        raise ReasonerError(
-            "device=cuda: PyTorch finds no CUDA device; give device=cpu or install a CUDA build of torch"
-        )
-    return torch.device("cuda" if available and choice != "cpu" else "cpu")
 
 
 def _dtype(choice: str, device: torch.device) -> torch.dtype:

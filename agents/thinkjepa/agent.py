@@ -14,7 +14,8 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from torch import Tensor
 
 from agents import reasoning
-from agents.planning import Device, Goals, Lane, PlanningAgent, Precision
+from agents.devices import Device
+from agents.planning import Goals, Lane, PlanningAgent, Precision
 from agents.reasoner import Attempt, SubGoal
 from agents.reasoner.loading import VLMConfig
 from agents.reasoner.vlm import VLMReasoner

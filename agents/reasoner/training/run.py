@@ -20,7 +20,7 @@ from agents.thinkjepa.training.config import TrainingError
 from agents.thinkjepa.training.distributed import Ranks, any_of_all
 from agents.thinkjepa.training.draws import seed_torch
 from agents.thinkjepa.training.loop import Ended, train
-from agents.thinkjepa.training.run import CHECKPOINT, carry_out, reporting
+from agents.thinkjepa.training.run import CHECKPOINT, carry_out, reporting, require_shares
 
 _MADE = "made"
 """The tiny model before training, in the run's folder."""
@@ -54,8 +54,7 @@ def start(
     Raises:
         TrainingError: Something does not fit together; nothing has been trained then.
     """
-    if config.batch % own.world:
-        raise TrainingError(f"batch={config.batch} cannot be shared by {own.world} processes; give a multiple of it")
+    require_shares(config, own)
     data = read_data(config.data)
     if own.main:
         state.claim(config.out, config, data.digest)
@@ -66,7 +65,7 @@ def start(
         stage = _stage(config, data, device, bf16=bf16)
     except ReasonerError as error:
         raise TrainingError(str(error)) from error
-    first = state.steps_done(config.out) if (config.out / state.STATE).is_file() else 0
+    first = state.steps_done(config.out)
 
     def checkpoint(step: int, health: Mapping[str, float]) -> None:
         partial, folder = (config.out / name for name in (f"{CHECKPOINT}.part", CHECKPOINT))

@@ -74,6 +74,12 @@ def carry_out(read: Callable[[], ConfigT], begin: Start[ConfigT]) -> int:
     return ended.code
 
 
+def require_shares(config: LoopConfig, own: Ranks) -> None:
+    """Raise `TrainingError` unless all processes get as many samples of a step."""
+    if config.batch % own.world:
+        raise TrainingError(f"batch={config.batch} cannot be shared by {own.world} processes; give a multiple of it")
+
+
 def start(
     config: TrainConfig,
     own: Ranks,
@@ -88,8 +94,7 @@ def start(
     Raises:
         TrainingError: Something does not fit together; nothing has been trained then.
     """
-    if config.batch % own.world:
-        raise TrainingError(f"batch={config.batch} cannot be shared by {own.world} processes; give a multiple of it")
+    require_shares(config, own)
     reads_state = isinstance(config.objective, CausalConfig) and config.objective.weights.state > 0
     sources = open_data(config.data, config.objective.state if reads_state else ())  # type: ignore[union-attr]
     model = make_model(config, sources)
@@ -101,7 +106,7 @@ def start(
     objective = make_objective(config, model, recordings)
     if own.main:
         state.claim(config.out, config, digest(recordings))
-    first = state.steps_done(config.out) if (config.out / state.STATE).is_file() else 0
+    first = state.steps_done(config.out)
 
     def checkpoint(step: int, health: Mapping[str, float]) -> None:
         objective.eval()

@@ -10,6 +10,7 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
+from agents.devices import choose
 from agents.thinkjepa.checkpoints import Checkpoint, CheckpointError, from_pretrained
 from agents.thinkjepa.model import ThinkJEPA
 from agents.thinkjepa.training.causal import Causal
@@ -35,13 +36,12 @@ def choose_device(config: LoopConfig) -> tuple[torch.device, bool]:
     Raises:
         TrainingError: CUDA is asked for and there is none.
     """
-    available = torch.cuda.is_available()
-    if config.device == "cuda" and not available:
-        raise TrainingError(
-            "device=cuda: PyTorch finds no CUDA device; give device=cpu or install a CUDA build of torch"
-        )
-    if config.device == "cpu" or not available:
-        return torch.device("cpu"), config.precision == "bf16"
+    try:
+        chosen = choose(config.device)
+    except ValueError as error:
+        raise TrainingError(str(error)) from error
+    if chosen.type == "cpu":
+        return chosen, config.precision == "bf16"
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     torch.cuda.set_device(device)
     return device, config.precision == "bf16" or (config.precision == "auto" and torch.cuda.is_bf16_supported())

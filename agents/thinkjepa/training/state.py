@@ -74,11 +74,13 @@ def save(out: Path, objective: nn.Module, optimiser: torch.optim.Optimizer, step
 
 
 def steps_done(out: Path) -> int:
-    """Steps after which the state was kept.
+    """Steps after which the state was kept; 0 if none was.
 
     Raises:
         TrainingError: The file is damaged.
     """
+    if not (out / STATE).is_file():
+        return 0
     try:
         with safe_open(out / STATE, framework="pt") as file:
             return int(file.metadata()["step"])
