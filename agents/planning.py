@@ -19,6 +19,7 @@ from agents.thinkjepa.checkpoints import SUMS, from_pretrained, locate
 from agents.thinkjepa.distances import Objective
 from agents.thinkjepa.images import looked_at, to_frames
 from agents.thinkjepa.planner.config import PlannerConfig
+from agents.thinkjepa.planner.futile import unchanged
 from agents.thinkjepa.planner.latent import LatentPlanner
 from agents.thinkjepa.planner.shooting import shift
 from agents.thinkjepa.words import embed
@@ -39,6 +40,8 @@ class Lane:
         step: Decisions so far.
         queue: Actions of the last plan that are still to be executed.
         warm_start: What is left of the last plan, ``(H, A)``.
+        before: State that was last planned from, ``(N, D)``.
+        tried: Model actions ``(A,)`` that were planned from it: the last one, and before it those that changed nothing.
         events: To be reported.
     """
 
@@ -46,6 +49,8 @@ class Lane:
     step: int = 0
     queue: list[Action] = field(default_factory=list)
     warm_start: Tensor | None = None
+    before: Tensor | None = None
+    tried: tuple[Tensor, ...] = ()
     events: list[AgentEvent] = field(default_factory=list)
 
 
@@ -192,6 +197,7 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         began = time.perf_counter()
         states = self.encode([observation[CAMERA] for observation in observations])
         encoded = time.perf_counter()
+        lanes = [_remembering(lane, state) for lane, state in zip(lanes, states, strict=True)]
         goals = self.goals(lanes, observations, states)
         aimed = time.perf_counter()
         planned = self._planner.plan(
@@ -199,7 +205,8 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
             goals.states,
             [int(lane.view.seeds.rng(lane.step).integers(2**63)) for lane in lanes],
             relevance=goals.relevance,
-            warm_start=[lane.warm_start for lane in lanes],
+            warm_start=[lane.warm_start for lane in goals.lanes],
+            futile=[lane.tried for lane in goals.lanes],
         )
         distances = self._objective(states, goals.states, goals.relevance).tolist()
         rest = shift(planned.mean, 1) if config.horizon > 1 else [None] * len(lanes)
@@ -219,5 +226,12 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
                 AgentEvent("compute", compute),
             ]
             queue = [np.asarray(action, dtype=np.float32) for action in actions]
-            after.append(replace(lane, queue=queue, warm_start=rest[number], events=events))
+            tried = (*lane.tried, planned.actions[number, : config.action_block].flatten())
+            after.append(replace(lane, queue=queue, warm_start=rest[number], tried=tried, events=events))
         return after
+
+
+def _remembering(lane: LaneT, state: Tensor) -> LaneT:
+    """The lane in ``state``; what was tried is forgotten where something has changed."""
+    same = lane.before is not None and unchanged(lane.before, state)
+    return replace(lane, before=state, tried=lane.tried if same else ())

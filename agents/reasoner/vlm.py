@@ -10,6 +10,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -24,6 +25,7 @@ from agents.reasoner.loading import VLMConfig, load
 from agents.reasoner.prompt import NEUTRAL, Plan, Step, parse, prompt, write
 from agents.reasoner.protocol import Attempt, ReasonerError, SubGoal
 from agents.thinkjepa.config import WorldModelConfig
+from harness.dataset import file_sha256
 from harness.interfaces import Observation, TaskView
 
 _Picture = npt.NDArray[np.uint8]
@@ -67,6 +69,13 @@ class VLMReasoner:
         self._answers: _Recent[Answer] = _Recent(config.remembered)
         self._looks: _Recent[Tensor] = _Recent(config.remembered)
         self._embeddings: _Recent[Tensor] = _Recent(16 * config.remembered)
+
+    @property
+    def revision(self) -> str:
+        """Which weights answer: the commit of a hub model, or a hash of the folder; and one of the adapter."""
+        folders = [Path(path) for path in (self._config.model, self._config.lora) if path is not None]
+        commit = str(getattr(self._model.config, "_commit_hash", None))
+        return "+".join(_sum(folder) if folder.is_dir() else commit for folder in folders)
 
     @property
     def language_dim(self) -> int:
@@ -189,3 +198,9 @@ class _Recent(Generic[_Value]):
 
 def _digest(picture: _Picture) -> bytes:
     return hashlib.blake2b(repr(picture.shape).encode() + picture.tobytes(), digest_size=16).digest()
+
+
+def _sum(folder: Path) -> str:
+    """SHA-256 of the weights in a folder, the first 64 bits in hex."""
+    sums = [file_sha256(weights) for weights in sorted(folder.glob("*.safetensors"))]
+    return hashlib.sha256("".join(sums).encode()).hexdigest()[:16]

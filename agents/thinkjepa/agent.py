@@ -74,6 +74,9 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
             recorded answers; ``vlm``: a vision-language model.
         record: What ``replay`` repeats, see `agents.reasoner.replay`.
         vlm: The model that ``vlm`` asks.
+        ask: When the reasoner is asked: before ``every`` decision, about what it sees then; or when what it said is
+            ``done``, by distances, as in Algorithm 2. An action that is a whole pick-and-place may reach a sub-goal,
+            and without a calibrated threshold nothing but the reasoner tells that it did.
         look: When the reasoner looks for a sub-goal: before ``every`` decision, or ``once``, as it is taken up.
         gpi: The checkpoint's ``learned`` Goal Projection Interface, or one with ``random`` weights, the same on every
             machine, that knows nothing (the seed's ablation).
@@ -97,6 +100,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         reasoner: reasoning.Kind = "scripted",
         record: Path | None = None,
         vlm: VLMConfig | None = None,
+        ask: Literal["every", "done"] = "done",
         look: Literal["every", "once"] = "every",
         gpi: Literal["learned", "random"] = "learned",
         guidance: Guidance | None = None,
@@ -111,7 +115,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         )
         if reasoner != "vlm":
             self.require_words()
-        self._guidance, self._look = guidance or Guidance(), look
+        self._guidance, self._ask, self._look = guidance or Guidance(), ask, look
         if self._guidance.alpha is not None:
             predictor = replace(self.world.config.predictor, attention_alpha=self._guidance.alpha)
             self.world.config = replace(self.world.config, predictor=predictor)
@@ -152,6 +156,8 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         """The lane with the sub-goal that is to be planned for now."""
         if lane.goal is None:  # nothing has been done about the first sub-goal yet
             return lane
+        if self._ask == "every":
+            return self._asked(lane, observation)
         current = lane.subgoals[0]
         attention = self._attention(current)
         distance = self._objective(state, lane.goal, None if attention is None else attention.to(state.device)).item()

@@ -37,6 +37,8 @@ class EncoderConfig:
         heads: Attention heads.
         mlp_ratio: Hidden width of a block's MLP over ``width``.
         stem: What makes tokens of patches: one ``linear`` layer, or ``conv``, see `encoder.ConvStem`.
+        window: Tokens attend to those at most so many rows and columns away, so that what is seen at one place changes
+            the tokens around it only; ``None`` for all.
         crop: The part of a picture that is brought to ``image_size``: left, top, right and bottom from 0 to 1.
     """
 
@@ -48,6 +50,7 @@ class EncoderConfig:
     heads: PositiveInt
     mlp_ratio: PositiveFloat = 4.0
     stem: Literal["linear", "conv"] = "linear"
+    window: NonNegativeInt | None = None
     crop: Crop = WHOLE
 
     def __post_init__(self) -> None:

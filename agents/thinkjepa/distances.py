@@ -55,12 +55,16 @@ class Objective:
             of H weighs ``discount ** (H - h)``.
         discount: In (0, 1]; 1 weighs all steps alike.
         relevance: Whether tokens are weighted by the reasoner's attention map.
+        forgiven: Share of the distance between a predicted state and the one that it starts from that is taken off its
+            cost. A prediction is a mean over what may happen, so it lies nearer to the start than what happens, and
+            doing nothing looks better than it is.
     """
 
     distance: Distance = "token_cosine"
     steps: Literal["terminal", "all"] = "terminal"
     discount: Annotated[float, Field(gt=0, le=1)] = 1.0
     relevance: bool = False
+    forgiven: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     def step_weights(self, horizon: int) -> list[float]:
         """One weight per step, of sum 1."""
@@ -69,10 +73,19 @@ class Objective:
         weights = [self.discount ** (horizon - step) for step in range(1, horizon + 1)]
         return [weight / sum(weights) for weight in weights]
 
-    def __call__(self, state: Tensor, goal: Tensor, relevance: Tensor | None = None) -> Tensor:
-        """Distance of ``(..., N, D)`` states from goals of the same shape, in float32: ``(...)``."""
-        weight = relevance if self.relevance else None
-        return DISTANCES[self.distance](state.float(), goal.float(), None if weight is None else weight.float())
+    def __call__(
+        self, state: Tensor, goal: Tensor, relevance: Tensor | None = None, start: Tensor | None = None
+    ) -> Tensor:
+        """Cost of states ``(..., N, D)`` for goals of the same shape, in float32: ``(...)``.
+
+        Of predicted states, ``start`` is where the prediction starts; without it nothing is forgiven.
+        """
+        weight = relevance.float() if self.relevance and relevance is not None else None
+        distance = DISTANCES[self.distance]
+        cost = distance(state.float(), goal.float(), weight)
+        if self.forgiven and start is not None:
+            cost = cost - self.forgiven * distance(state.float(), start.float(), weight)
+        return cost
 
 
 def calibrate(same: Tensor, apart: Tensor, quantile: float = 0.9) -> float:

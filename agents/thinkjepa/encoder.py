@@ -53,17 +53,29 @@ class ViTEncoder(nn.Module):
             pixels = pixels * self._visible(index, batch * clip).to(pixels.dtype)
         patches = self.embed(pixels).flatten(2).transpose(1, 2) + self.positions
         if index is None:
-            return self._transform(patches).reshape(batch, clip, -1, self.config.width)
+            return self._transform(patches, self._near(pixels.device)).reshape(batch, clip, -1, self.config.width)
         context = gather_tokens(patches.reshape(batch, -1, self.config.width), index)
-        frame = index // self.positions.shape[0]
-        same_frame = (frame.unsqueeze(2) == frame.unsqueeze(1)).unsqueeze(1)
-        return self._transform(context, same_frame)
+        frame, patch = index // self.positions.shape[0], index % self.positions.shape[0]
+        attended = frame.unsqueeze(2) == frame.unsqueeze(1)
+        near = self._near(frames.device)
+        if near is not None:
+            attended &= near[patch.unsqueeze(2), patch.unsqueeze(1)]
+        return self._transform(context, attended.unsqueeze(1))
 
     def _visible(self, index: Tensor, frames: int) -> Tensor:
         """1 at the pixels of the patches ``index`` ``(B, S)``, else 0: ``(B * T, 1, H, W)``."""
         side, size = self.config.side, self.config.patch_size
         seen = torch.zeros(len(index), frames // len(index) * side**2, device=index.device).scatter(1, index, 1.0)
         return seen.view(frames, 1, side, side).repeat_interleave(size, 2).repeat_interleave(size, 3)
+
+    def _near(self, device: torch.device) -> Tensor | None:
+        """Which patches of a frame attend to each other: ``bool (N, N)``; ``None`` for all."""
+        side, window = self.config.side, self.config.window
+        if window is None:
+            return None
+        place = torch.arange(side, device=device)
+        close = (place[:, None] - place).abs() <= window
+        return close.repeat_interleave(side, 0).repeat_interleave(side, 1) & close.repeat(side, side)
 
     def _transform(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
         for block in self.blocks:

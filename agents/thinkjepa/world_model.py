@@ -158,13 +158,14 @@ class WorldModel(nn.Module):
         bias = None if bias is None else bias.repeat_interleave(candidates, dim=0)
         goal = goal.unsqueeze(1)
         weight = None if relevance is None else relevance.unsqueeze(1)
+        start = state.unsqueeze(1)
         state = state.repeat_interleave(candidates, dim=0)
         total = torch.zeros(lanes, candidates, device=state.device)
         for step, step_weight in enumerate(objective.step_weights(horizon)):
             state = self.advance(state, conditioning.at(step), bias)
             if step_weight:
                 total = total + step_weight * objective(
-                    state.reshape(lanes, candidates, *state.shape[1:]), goal, weight
+                    state.reshape(lanes, candidates, *state.shape[1:]), goal, weight, start
                 )
         return total
 

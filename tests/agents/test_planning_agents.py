@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,31 @@ def test_patience_ends_in_a_question(checkpoint: str) -> None:
     for step in range(3):
         agent.act({0: see(step)})
     assert kinds(agent).count("replan") == 1
+
+
+def test_the_reasoner_can_be_asked_before_every_decision(checkpoint: str) -> None:
+    agent = thinkjepa(checkpoint, ask="every")
+    truth = Truth()
+    agent.reset(0, view(truth), see(0))
+    agent.act({0: see(0)})
+    assert kinds(agent) == ["subgoal", "plan", "compute"]
+    truth.texts = truth.texts[1:]  # the first was reached
+    agent.act({0: see(1)})
+    subgoal, *_ = agent.pop_events(0)
+    assert subgoal.data == {"text": "Put the blue cube on the tray.", "left": 1}
+
+
+@pytest.mark.parametrize("make", [thinkjepa, oracle, flat])
+def test_what_was_tried_is_remembered_until_something_changes(make: Any, checkpoint: str) -> None:
+    def acts(pictures: Sequence[int], futile: float) -> list[np.ndarray]:
+        agent = make(checkpoint, planner=replace(PLANNER, population=128, iterations=3, futile=futile))
+        agent.reset(0, view(), see(0))
+        return [agent.act({0: see(number)})[0] for number in pictures]
+
+    believed, remembered = acts([0, 0, 1], 0.0), acts([0, 0, 1], 1.0)
+    np.testing.assert_array_equal(believed[0], remembered[0])
+    assert not np.array_equal(believed[1], remembered[1]), "the first action changed nothing"
+    np.testing.assert_array_equal(believed[2], remembered[2], "something has changed, whatever it was")
 
 
 def test_words_and_attention_change_the_plan(checkpoint: str) -> None:

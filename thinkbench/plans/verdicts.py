@@ -48,9 +48,10 @@ def verdicts(plans: Path, answers: Answers) -> list[Verdict]:
     return found
 
 
-def report(found: Sequence[Verdict], answers: Answers) -> dict[str, Any]:
-    """Counts, rates and intervals as JSON data."""
+def report(found: Sequence[Verdict], answers: Answers, asked: int) -> dict[str, Any]:
+    """Counts, rates and intervals as JSON data; ``asked`` is how many questions the set of plans has."""
     return {
+        "asked": asked,
         "reasoner": dict(answers.reasoner),
         "plans": answers.plans,
         "all": _rates(found),
@@ -76,6 +77,9 @@ def markdown(data: dict[str, Any]) -> str:
             cells = (_cell(row[metric], row["questions"]) for metric in ("correct", "executable", "as_stated"))
             lines.append(f"| {label} | {' | '.join(cells)} | {row['legal_steps']:.0%} |")
     seconds, attention = data["seconds"], data["attention"]
+    answered = data["all"]["questions"]
+    if answered < data["asked"]:
+        lines += ["", f"Of {data['asked']} questions of the set, {answered} have an answer here."]
     lines += ["", f"{data['errors']} answers could not be read or given."]
     if seconds:
         lines.append(f"Seconds per answer: {seconds['p50']:.2f} (p50), {seconds['p95']:.2f} (p95).")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ from agents.reasoner.vlm import VLMReasoner
 from agents.thinkjepa.checkpoints import CheckpointError, from_pretrained
 from agents.thinkjepa.config import WorldModelConfig
 from agents.thinkjepa.presets import preset
+from harness.dataset import file_sha256
 from harness.interfaces import SeedPath, TaskView
-from harness.plans import SPLITS, Answered, Answers, Question, Said, digest, read_plans
+from harness.plans import SPLITS, Answered, Answers, PlansError, Question, Said, digest, read_plans
+
+_SAVED_EVERY = 20
 
 
 def answer_all(arguments: argparse.Namespace) -> None:
@@ -38,17 +42,36 @@ def answer_all(arguments: argparse.Namespace) -> None:
     questions = _chosen(arguments.plans, arguments.split, arguments.limit)
     world = _world(arguments.world)
     reasoner, named = _reasoner(arguments, world)
+    answers = Answers(digest(arguments.plans), named, world.encoder.crop, world.grid, ())
+    known = _known(arguments.output, answers)
+    answered: list[Answered] = []
     console = Console(stderr=True)
-    answered = [
-        ask(reasoner, question)
-        for question in track(questions, "answer", console=console, disable=not console.is_terminal)
-    ]
-    answers = Answers(digest(arguments.plans), named, world.encoder.crop, world.grid, answered)
-    answers.write(arguments.output)
+    for question in track(questions, "answer", console=console, disable=not console.is_terminal):
+        fresh = question.id not in known
+        answered.append(ask(reasoner, question) if fresh else known[question.id])
+        if fresh and len(answered) % _SAVED_EVERY == 0:
+            replace(answers, answers=answered).write(arguments.output)
+    replace(answers, answers=answered).write(arguments.output)
     print(arguments.output)
     if arguments.replay is not None:
         record(arguments.replay, to_replay(questions, answered))
         print(arguments.replay)
+
+
+def _known(path: Path, asked: Answers) -> dict[str, Answered]:
+    """What a run before wrote to the same file, if the same reasoner answered the same questions."""
+    if not path.exists():
+        return {}
+    try:
+        before = Answers.read(path)
+    except PlansError as error:
+        raise ValueError(f"--output {path} is in the way: {error}") from error
+    if replace(before, answers=()) != asked:
+        raise ValueError(
+            f"--output {path} holds answers of {dict(before.reasoner)} to questions {before.plans[:12]}, these are of "
+            f"{dict(asked.reasoner)} to {asked.plans[:12]}; name another file or remove it"
+        )
+    return {answer.id: answer for answer in before.answers}
 
 
 def to_replay(questions: Sequence[Question], answered: Sequence[Answered]) -> dict[str, list[SubGoal]]:
@@ -113,7 +136,7 @@ def _reasoner(arguments: argparse.Namespace, world: WorldModelConfig) -> tuple[R
     if arguments.record is not None:
         if arguments.lora is not None:
             raise ValueError(f"--lora {arguments.lora} has no effect on --record; leave it away")
-        return ReplayReasoner(arguments.record, world), {"record": str(arguments.record)}
+        return ReplayReasoner(arguments.record, world), {"record": file_sha256(arguments.record)}
     if arguments.max_new_tokens < 1:
         raise ValueError(f"--max-new-tokens {arguments.max_new_tokens}: must be at least 1")
     config = VLMConfig(
@@ -124,5 +147,8 @@ def _reasoner(arguments: argparse.Namespace, world: WorldModelConfig) -> tuple[R
         device=arguments.device,
         max_new_tokens=arguments.max_new_tokens,
     )
-    named: dict[str, Any] = {"model": arguments.model, "layers": arguments.layers, "sinks": arguments.sinks}
-    return VLMReasoner(config, world), named | ({} if arguments.lora is None else {"lora": str(arguments.lora)})
+    reasoner = VLMReasoner(config, world)
+    named = {name: getattr(arguments, name) for name in ("model", "layers", "sinks", "max_new_tokens")}
+    if arguments.lora is not None:
+        named["lora"] = str(arguments.lora)
+    return reasoner, named | {"revision": reasoner.revision}

@@ -37,6 +37,8 @@ class PlannerConfig:
         bounded: Whether candidates are clipped to the action's bounds.
         execute: ``mean`` of the last refit, or the ``best`` candidate that was seen.
         fixed: Components of an environment action that are not searched for, and the value of each.
+        futile: Around an action that has changed nothing, how far another must be to be trusted to do so, see
+            `futile.expect`; 0 to believe predictions whatever was seen.
     """
 
     population: PositiveInt = 512
@@ -56,6 +58,7 @@ class PlannerConfig:
     bounded: bool = True
     execute: Literal["mean", "best"] = "mean"
     fixed: tuple[tuple[NonNegativeInt, Annotated[float, Field(ge=-1, le=1)]], ...] = ()
+    futile: Annotated[float, Field(ge=0)] = 0.0
 
     def __post_init__(self) -> None:
         if self.keep_elites > self.elites:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from agents.thinkjepa.distances import Objective
 from agents.thinkjepa.planner.config import PlannerConfig
+from agents.thinkjepa.planner.futile import expect
 from agents.thinkjepa.planner.sampling import draw_noise
 from agents.thinkjepa.planner.shooting import ActionBox, Plan, plan, warm_starts
 from agents.thinkjepa.world_model import WorldModel
@@ -83,6 +84,7 @@ class LatentPlanner:
         *,
         relevance: Tensor | None = None,
         warm_start: Sequence[Tensor | None] | None = None,
+        futile: Sequence[Sequence[Tensor]] | None = None,
     ) -> Plan:
         """Actions that should bring each lane's state to its goal.
 
@@ -92,20 +94,41 @@ class LatentPlanner:
             seeds: One per lane, of this decision.
             relevance: ``(E, N)``, the sub-goals' attention maps.
             warm_start: Per lane the mean ``(H, A)`` that is left of its plan before (`shooting.shift`), or ``None``.
+            futile: Per lane the model actions ``(A,)`` that have changed nothing in its state, see
+                `PlannerConfig.futile`.
 
         Raises:
-            ValueError: Seeds or warm starts are not one per lane, or the model is in training mode.
+            ValueError: Seeds, warm starts or futile actions are not one per lane, or the model is in training mode.
         """
         if self.world_model.training:
             raise ValueError("the world model is in training mode, dropout would disturb the costs; call eval()")
-        for name, given in (("seeds", seeds), ("warm_start", warm_start)):
+        for name, given in (("seeds", seeds), ("warm_start", warm_start), ("futile", futile)):
             if given is not None and len(given) != len(state):
                 raise ValueError(f"{len(given)} {name} for {len(state)} lanes; give one per lane")
         noise = draw_noise(self.config, self._box.dim, seeds).to(state.device)
         start = None if warm_start is None else warm_starts(warm_start, like=noise)
-        return plan(
-            lambda candidates: self._score(state, goal, candidates, relevance), self.config, self._box, noise, start
-        )
+        tried = [torch.stack(list(actions)).to(state.device) if actions else None for actions in futile or ()]
+
+        def cost(candidates: Tensor) -> Tensor:
+            costs = self._score(state, goal, candidates, relevance)
+            if not self.config.futile or not any(actions is not None for actions in tried):
+                return costs
+            stay = self.objective(state, goal, relevance)
+            return torch.stack(
+                [
+                    costs[lane] if actions is None else self._expect(costs[lane], stay[lane], candidates[lane], actions)
+                    for lane, actions in enumerate(tried)
+                ]
+            )
+
+        return plan(cost, self.config, self._box, noise, start)
+
+    def _expect(self, costs: Tensor, stay: Tensor, candidates: Tensor, tried: Tensor) -> Tensor:
+        """Costs ``(P,)`` of one lane's candidates ``(P, H, A)`` after actions ``(F, A)`` that changed nothing."""
+        points = self.world_model.config.predictor.action_points
+        decisive = [points[0].x, points[0].y] if points else list(range(tried.shape[1]))
+        near, again = (self._box.to_units(actions)[..., decisive] for actions in (candidates[:, 0], tried))
+        return expect(costs, stay, near, again, self.config.futile)
 
     def _score(self, state: Tensor, goal: Tensor, candidates: Tensor, relevance: Tensor | None) -> Tensor:
         """Costs ``(E, P)`` of candidates ``(E, P, H, A)``, in pieces that suit the device."""

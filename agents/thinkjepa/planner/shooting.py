@@ -73,6 +73,10 @@ class ActionBox:
         """``(..., A)`` in units of the bounds to the environment's units."""
         return self.middle + self.half * units
 
+    def to_units(self, actions: Tensor) -> Tensor:
+        """The inverse of `to_actions`; 0 for fixed components."""
+        return (actions - self.middle) / torch.where(self.half > 0, self.half, torch.inf)
+
 
 def plan(
     cost: CostFunction, config: PlannerConfig, box: ActionBox, noise: Tensor, warm_start: Tensor | None = None

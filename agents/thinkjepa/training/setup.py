@@ -48,7 +48,7 @@ def choose_device(config: LoopConfig) -> tuple[torch.device, bool]:
 
 
 def make_model(config: TrainConfig, sources: Opened) -> ThinkJEPA:
-    """A new model, or that of ``init`` with the changes of ``model``.
+    """A new model, or that of ``init`` with the changes of ``model``, which may leave layers out but add none.
 
     Raises:
         TrainingError: The model does not fit the data, or its changes do not fit the weights of ``init``.
@@ -76,7 +76,8 @@ def make_model(config: TrainConfig, sources: Opened) -> ThinkJEPA:
             f"({config.data.action_block} x {sources.action_dim}); change data.action_block or the data"
         )
     try:
-        model.world_model.load_state_dict(checkpoint.model.world_model.state_dict())
+        weights, kept = checkpoint.model.world_model.state_dict(), model.world_model.state_dict()
+        model.world_model.load_state_dict({name: value for name, value in weights.items() if name in kept})
     except RuntimeError as error:
         problem = str(error).splitlines()[1].strip()
         raise TrainingError(f"model: the changes do not fit the weights of init={config.init}: {problem}") from error

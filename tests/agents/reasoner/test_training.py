@@ -171,7 +171,19 @@ def test_it_learns_and_is_examined(plans: Path, tmp_path: Path, capsys: pytest.C
     assert first.attention[0] is not None
     assert np.mean(first.attention[0]) == pytest.approx(1, abs=1e-3)
     assert main(["check-plans", str(plans), str(answers)]) == 0
-    assert "Seconds per answer" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Seconds per answer" in printed
+    assert "have an answer here" in printed
+
+    asks[asks.index("4")] = "6"
+    assert main([*asks, "--max-new-tokens", "300", "--device", "cpu"]) == 0
+    again = {one.id: one for one in Answers.read(answers).answers}
+    assert len(again) == 6
+    shared = [one for one in read.answers if one.id in again]
+    assert shared
+    assert [again[one.id] for one in shared] == shared, "seconds too: they were not asked again"
+    assert main([*asks, "--max-new-tokens", "200", "--device", "cpu"]) == 2
+    assert "name another file or remove it" in capsys.readouterr().err
 
 
 def test_greedy_answers_to_the_letter_are_found_without_generating(plans: Path, tmp_path: Path) -> None:

@@ -409,8 +409,18 @@ def test_init_must_fit(world_model, overrides, tmp_path):
         train("world_model", f"out={tmp_path}", *given, init, "model.world_model.predictor.width=16", "steps=1")
     with pytest.raises(TrainingError, match=r"takes actions of 4 components, the data have 8 \(2 x 4\)"):
         train("world_model", f"out={tmp_path}", *given, init, "data.action_block=2", "steps=1")
+    with pytest.raises(TrainingError, match="do not fit the weights of init"):
+        train("world_model", f"out={tmp_path}", *given, init, "model.world_model.encoder.layers=3", "steps=1")
     with pytest.raises(TrainingError, match=r"init: .*no such folder"):
         train("world_model", f"out={tmp_path}", *given, "init=nowhere", "steps=1")
+
+
+def test_layers_can_be_left_out(overrides, tmp_path):
+    train("world_model", f"out={tmp_path / 'two'}", *overrides, "model.world_model.encoder.layers=2", "steps=1")
+    init = f"init={tmp_path / 'two' / 'checkpoint'}"
+    given = [item for item in overrides if item not in MODEL]
+    train("world_model", f"out={tmp_path / 'one'}", *given, init, "model.world_model.encoder.layers=1", "steps=1")
+    assert len(from_pretrained(tmp_path / "one" / "checkpoint").model.world_model.encoder.blocks) == 1
 
 
 def test_the_verb_reports_errors_and_prints_the_checkpoint(overrides, tmp_path, capsys):

@@ -137,6 +137,20 @@ def test_masked_pixels_do_not_leak_into_the_context():
     assert not torch.allclose(encoder(clip)[:, 0, 0], encoder(changed)[:, 0, 0])
 
 
+@pytest.mark.parametrize("window", [0, 1])
+def test_what_is_seen_changes_tokens_within_the_window_only(window):
+    encoder = awake(ViTEncoder(replace(ENCODER, layers=1, window=window)))
+    clip = torch.rand(1, 1, 3, 16, 16)
+    changed = clip.clone()
+    changed[..., 4:8, 8:12] = 0  # the patch in row 1, column 2
+    differs = (encoder(clip) - encoder(changed))[0, 0].abs().amax(-1).view(4, 4) > 1e-6
+    expected = torch.zeros(4, 4, dtype=torch.bool)
+    expected[1 - window : 2 + window, 2 - window : 3 + window] = True
+    assert torch.equal(differs, expected)
+    order = torch.randperm(16).unsqueeze(0)
+    torch.testing.assert_close(encoder(clip, order)[0], encoder(clip)[0, 0][order[0]], rtol=1e-4, atol=1e-5)
+
+
 def test_frames_of_another_size_are_refused():
     with pytest.raises(ValueError, match=r"this encoder takes \(B, T, 3, 16, 16\)"):
         ViTEncoder(ENCODER)(torch.rand(1, 1, 3, 32, 32))
@@ -313,7 +327,7 @@ def test_relevance_biases_rollouts_and_a_uniform_map_does_not():
 
 
 @pytest.mark.parametrize(
-    "objective", [Objective(), Objective(steps="all", discount=0.5, distance="l1", relevance=True)]
+    "objective", [Objective(forgiven=0.3), Objective(steps="all", discount=0.5, distance="l1", relevance=True)]
 )
 def test_cost_is_the_objective_over_rollouts(objective):
     model = world_model(action_points=(IDENTITY_POINT,))
@@ -324,7 +338,9 @@ def test_cost_is_the_objective_over_rollouts(objective):
         for candidate in range(5):
             rolled = model.rollout(state[lane, None], actions[lane, candidate, None], relevance[lane, None]).squeeze(0)
             weights = objective.step_weights(3)
-            expected = sum(w * objective(s, goal[lane], relevance[lane]) for w, s in zip(weights, rolled, strict=True))
+            expected = sum(
+                w * objective(s, goal[lane], relevance[lane], state[lane]) for w, s in zip(weights, rolled, strict=True)
+            )
             torch.testing.assert_close(costs[lane, candidate], expected, rtol=1e-3, atol=1e-5)
 
 

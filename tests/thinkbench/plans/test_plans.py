@@ -189,7 +189,7 @@ def test_answers_are_counted(
     answers = Answers(digest(folder), {"model": "mine"}, (0, 0, 1, 1), 7, [*right, *wrong, *silent])
     answers.write(tmp_path / "answers.json")
     answers = Answers.read(tmp_path / "answers.json")
-    data = report(verdicts(folder, answers), answers)
+    data = report(verdicts(folder, answers), answers, asked=len(list(read_plans(folder))))
     assert data["all"]["questions"] == 9
     assert data["all"]["correct"]["count"] == data["all"]["as_stated"]["count"] == 6
     assert data["all"]["correct"]["low"] == pytest.approx(0.354, abs=1e-3)
