@@ -8,6 +8,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 PIP := $(BIN)/pip install --disable-pip-version-check --quiet --constraint constraints.txt
 DEMO := runs/demo
+AGENTS := expert,random,thinkjepa,flat_cem,vlm_only,oracle_goal
 
 .PHONY: install demo test test-slow benchmark clean
 
@@ -29,7 +30,7 @@ torch-cuda:
 
 demo: install
 	@rm -rf $(DEMO)
-	$(BIN)/harness run -m benchmark=thinkbench agent=expert,greedy,random limit=12 video=first:3 executor=ray run_dir=$(DEMO)
+	$(BIN)/harness run -m benchmark=thinkbench agent=$(AGENTS) limit=8 video=first:2 executor=ray run_dir=$(DEMO)
 	@$(BIN)/harness report $(DEMO)/* > $(DEMO)/report.md
 	@cat $(DEMO)/report.md
 	@echo "Report: $(DEMO)/report.md"

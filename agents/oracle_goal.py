@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -13,7 +17,10 @@ from agents.devices import Device
 from agents.planning import Goals, Lane, PlanningAgent, Precision
 from agents.thinkjepa.distances import Objective
 from agents.thinkjepa.planner.config import PlannerConfig
-from harness.interfaces import Observation, ShowsGoal, TaskView
+from harness.interfaces import Agent, AgentEvent, Observation, Rehearses, ShowsGoal, TaskView
+
+_MOST_STEPS = 400
+"""Actions of a rehearsal; no world gives more to solve a task."""
 
 
 @dataclass(kw_only=True)
@@ -29,17 +36,22 @@ class OracleGoal(PlanningAgent[_Lane]):
     The search, its budget and the weights are those of `agents.thinkjepa.agent.ThinkJEPAAgent`; so the difference
     between the two is what the Goal Projection Interface costs.
 
+    Where the world shows no picture of its goal, the ``expert`` solves the task in a copy of it, and the picture is
+    what is seen then. Where the expert fails, the picture shows how far it came, and ``expert_failed`` (``steps``) is
+    reported: whether the episode succeeds is still the benchmark's verdict.
+
     Args:
         checkpoint: See `PlanningAgent`.
         planner: See `PlanningAgent`.
         goal: ``final``, the state in which the whole task is done; or ``next``, at every decision the state after the
             next step of a solution.
+        expert: Class of the agent that solves tasks in copies of worlds, ``package.module.Name``.
         objective: See `PlanningAgent`.
         device: See `PlanningAgent`.
         precision: See `PlanningAgent`.
 
     Raises:
-        ValueError: See `PlanningAgent`.
+        ValueError: See `PlanningAgent`; or ``expert`` names no agent.
     """
 
     privileged: ClassVar[bool] = True
@@ -50,6 +62,7 @@ class OracleGoal(PlanningAgent[_Lane]):
         checkpoint: str,
         planner: PlannerConfig,
         goal: Literal["final", "next"] = "final",
+        expert: str = "",
         objective: Objective | None = None,
         device: Device = "auto",
         precision: Precision = "auto",
@@ -58,6 +71,7 @@ class OracleGoal(PlanningAgent[_Lane]):
             checkpoint=checkpoint, planner=planner, objective=objective, device=device, precision=precision
         )
         self._goal = goal
+        self._expert = _agent(expert) if expert else None
 
     def begin(self, view: TaskView, observation: Observation) -> _Lane:  # noqa: ARG002
         """Look at the final goal.
@@ -66,11 +80,27 @@ class OracleGoal(PlanningAgent[_Lane]):
             ValueError: The environment has no picture of the goal.
         """
         truth = view.privileged
-        if not isinstance(truth, ShowsGoal):
+        if isinstance(truth, ShowsGoal):
+            return _Lane(view, goal=self.encode([truth.goal_image()])[0] if self._goal == "final" else None)
+        if not isinstance(truth, Rehearses) or self._expert is None:
             raise ValueError(
-                "agent=oracle_goal needs a picture of the goal; use it with benchmark=thinkbench or subgoals"
+                "agent=oracle_goal needs a picture of the goal: use it with benchmark=thinkbench or subgoals, or, in "
+                "a world that can be rehearsed, with agent.expert=CLASS"
             )
-        return _Lane(view, goal=self.encode([truth.goal_image()])[0] if self._goal == "final" else None)
+        if self._goal == "next":
+            raise ValueError("agent.goal=next: this world shows no next step; use agent.goal=final")
+        picture, events = self._rehearsed(view, truth)
+        return _Lane(view, goal=self.encode([picture])[0], events=events)
+
+    def _rehearsed(self, view: TaskView, truth: Rehearses) -> tuple[npt.NDArray[np.uint8], list[AgentEvent]]:
+        """What is seen once the expert is done in a copy of the world, and what is to be reported of it."""
+        assert self._expert is not None
+        with closing(truth.rehearsal()) as world:
+            self._expert.reset(0, replace(view, privileged=world.privileged()), {})
+            for _ in range(_MOST_STEPS):
+                if world.step(self._expert.act({0: {}})[0])[-1]["success"]:
+                    return world.render(), []
+            return world.render(), [AgentEvent("expert_failed", {"steps": _MOST_STEPS})]
 
     def goals(
         self,
@@ -83,3 +113,15 @@ class OracleGoal(PlanningAgent[_Lane]):
 
     def _next(self, lane: _Lane) -> Tensor:
         return self.encode([lane.view.privileged.next_image()])[0]
+
+
+def _agent(target: str) -> Agent:
+    """An agent by the name of its class: which worlds there are to be expert in, is not for agents to know."""
+    module, _, name = target.rpartition(".")
+    try:
+        agent = getattr(importlib.import_module(module), name)()
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"expert={target} cannot be made ({error}); give package.module.Name") from error
+    if not isinstance(agent, Agent):
+        raise ValueError(f"expert={target} is not a harness.interfaces.Agent")
+    return agent

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,15 @@ from torch import Tensor
 
 from agents.devices import Device, choose
 from agents.thinkjepa.checkpoints import SUMS, from_pretrained, locate
-from agents.thinkjepa.distances import Objective
+from agents.thinkjepa.distances import Distance, Objective
 from agents.thinkjepa.images import looked_at, to_frames
 from agents.thinkjepa.planner.config import PlannerConfig
 from agents.thinkjepa.planner.futile import unchanged
 from agents.thinkjepa.planner.latent import LatentPlanner
 from agents.thinkjepa.planner.shooting import shift
+from agents.thinkjepa.untrained import UNTRAINED, untrained_model, untrained_world
 from agents.thinkjepa.words import embed
+from agents.thinkjepa.world_model import WorldModel
 from harness.interfaces import Action, Agent, AgentEvent, Observation, TaskView
 
 Precision = Literal["auto", "float32", "bf16"]
@@ -83,7 +85,9 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
     ``goal_ms`` and ``plan_ms``, wall-clock time of the batch that the lane was part of).
 
     Args:
-        checkpoint: A folder, the name of a shipped model, or a hub id.
+        checkpoint: A folder, the name of a shipped model, or a hub id; or ``untrained``: random weights, the same on
+            every machine, for whatever actions a world has. All of their components are searched then: what
+            ``planner.fixed`` leaves out belongs to the actions that a model was trained on.
         planner: The search and its budget.
         objective: What a plan is scored by.
         device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
@@ -93,7 +97,7 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         ValueError: A setting is impossible or the checkpoint cannot be loaded.
     """
 
-    observation_keys: ClassVar[tuple[str, ...] | None] = (CAMERA,)
+    observation_keys = (CAMERA,)
 
     def __init__(
         self,
@@ -104,23 +108,33 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         device: Device = "auto",
         precision: Precision = "auto",
     ) -> None:
-        self._planner_config = planner
+        self._checkpoint = checkpoint
         self._objective = objective or Objective()
         self._device = choose(device)
-        loaded = from_pretrained(checkpoint)
-        self.thresholds = loaded.thresholds
-        self.model = loaded.model.to(self._device)
-        self.world = self.model.world_model
-        if precision == "bf16" or (precision == "auto" and self._device.type == "cuda"):
-            self.world.cast_weights(torch.bfloat16)
+        self._halved = precision == "bf16" or (precision == "auto" and self._device.type == "cuda")
+        self.thresholds: Mapping[Distance, float] = {}
+        if checkpoint == UNTRAINED:
+            planner = replace(planner, fixed=())
+            model = untrained_model()
+        else:
+            loaded = from_pretrained(checkpoint)
+            model, self.thresholds = loaded.model, loaded.thresholds
+        self._planner_config = planner
+        self.model = model.to(self._device)
+        self.world = self._ready(self.model.world_model)
         self._planner: LatentPlanner | None = None
         self._bounds: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None
         self._lanes: dict[int, LaneT] = {}
 
     @classmethod
-    def checkpoint_path(cls, name: str) -> Path:
+    def untrained(cls, settings: Mapping[str, Any]) -> bool:
+        """See `Agent.untrained`."""
+        return settings.get("checkpoint") == UNTRAINED
+
+    @classmethod
+    def checkpoint_path(cls, name: str) -> Path | None:
         """See `Agent.checkpoint_path`: the sums of weights and configuration, so that a card may be edited."""
-        return locate(name) / SUMS
+        return None if name == UNTRAINED else locate(name) / SUMS
 
     @abstractmethod
     def begin(self, view: TaskView, observation: Observation) -> LaneT:
@@ -187,8 +201,25 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         if self._bounds is not None and all(np.array_equal(*pair) for pair in zip(self._bounds, bounds, strict=True)):
             return
         low, high = bounds
+        components = low.size * self._planner_config.action_block
+        if self._checkpoint == UNTRAINED and self.world.config.action_dim != components:
+            self.world = self._ready(untrained_world(self.world, components).to(self._device))
+            self.model.world_model = self.world
+        if self.world.config.action_dim != components:
+            raise ValueError(
+                f"agent.checkpoint={self._checkpoint} was trained in another world: planner.action_block="
+                f"{self._planner_config.action_block} actions of {low.size} components do not make up the "
+                f"{self.world.config.action_dim} of the model's actions. Train one here with `harness train "
+                f"world_model`, or try how the agent runs with agent.checkpoint={UNTRAINED}"
+            )
         self._planner = LatentPlanner(self.world, self._planner_config, self._objective, low=low, high=high)
         self._bounds = bounds
+
+    def _ready(self, world: WorldModel) -> WorldModel:
+        """The world model in the precision of the settings."""
+        if self._halved:
+            world.cast_weights(torch.bfloat16)
+        return world
 
     def _plan(self, lanes: Sequence[LaneT], observations: Sequence[Observation]) -> list[LaneT]:
         """The lanes with their next actions."""

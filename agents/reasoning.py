@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from agents.reasoner import Attempt, Reasoner, ReasonerError, ReplayReasoner, ScriptedReasoner, SubGoal
-from agents.reasoner.loading import VLMConfig
+from agents.reasoner.loading import VLMConfig, located
 from agents.reasoner.vlm import VLMReasoner
 from agents.thinkjepa.config import WorldModelConfig
 from harness.interfaces import AgentEvent, Observation, TaskView
@@ -32,14 +32,13 @@ def content(settings: Mapping[str, Any]) -> dict[str, Path]:
     kind, record, vlm = settings["reasoner"], settings.get("record"), settings.get("vlm")
     if kind == "replay" and record is None:
         raise ValueError("reasoner=replay needs recorded answers; give agent.record=FILE")
-    if kind == "vlm" and vlm is None:
-        raise ValueError("reasoner=vlm needs a model; give agent.vlm.model=FOLDER or a hub id")
     for name, value, wanted in (("record", record, "replay"), ("vlm", vlm, "vlm")):
         if value is not None and kind != wanted:
             raise ValueError(
                 f"{name} has no effect with reasoner={kind}; give agent.reasoner={wanted} or leave it away"
             )
-    named = {"record": record} if vlm is None else {"vlm.model": vlm["model"], "vlm.lora": vlm.get("lora")}
+    chosen = VLMConfig(**(vlm or {}))
+    named = {"record": record} if kind != "vlm" else {"vlm.model": located(chosen.model), "vlm.lora": chosen.lora}
     found = {name: Path(value) for name, value in named.items() if value is not None}
     missing = [name for name, path in found.items() if name != "vlm.model" and not path.exists()]
     if missing:
@@ -53,19 +52,20 @@ def make_reasoner(kind: Kind, record: Path | None, vlm: VLMConfig | None, world:
     Args:
         kind: ``scripted``, ``replay`` or ``vlm``.
         record: What ``replay`` repeats.
-        vlm: The model that ``vlm`` asks.
+        vlm: The model that ``vlm`` asks; the shipped one if not given.
         world: Whose grid attention maps are over.
 
     Raises:
         ValueError: A setting is missing, or the reasoner cannot be set up.
     """
-    if kind == "vlm" and vlm is not None:
-        return VLMReasoner(vlm, world)
-    if kind == "replay" and record is not None:
-        return ReplayReasoner(record, world)
-    if kind == "scripted":
-        return ScriptedReasoner(world)
-    raise ValueError(f"reasoner={kind} needs {'agent.record=FILE' if kind == 'replay' else 'agent.vlm.model=FOLDER'}")
+    match kind:
+        case "scripted":
+            return ScriptedReasoner(world)
+        case "vlm":
+            return VLMReasoner(vlm or VLMConfig(), world)
+        case "replay" if record is not None:
+            return ReplayReasoner(record, world)
+    raise ValueError("reasoner=replay needs agent.record=FILE")
 
 
 class Asking:

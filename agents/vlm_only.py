@@ -19,7 +19,8 @@ from agents import reasoning
 from agents.planning import CAMERA
 from agents.reasoner import Attempt, SubGoal
 from agents.reasoner.loading import VLMConfig
-from agents.thinkjepa.config import EncoderConfig, PredictorConfig, WorldModelConfig
+from agents.servo import Leg, Servo
+from agents.thinkjepa.config import WHOLE, Crop, EncoderConfig, PredictorConfig, WorldModelConfig
 from agents.thinkjepa.training.camera import CameraConfig
 from harness.interfaces import Action, AgentEvent, Observation, SingleLaneAgent, TaskView
 
@@ -51,27 +52,33 @@ class _Memory:
         subgoals: Those that are left.
         history: Those whose skills have been executed, the oldest first.
         events: To be reported.
+        legs: With a servo, what is left of the way of the sub-goal that is being carried out.
+        steps: Actions on the first of them so far.
     """
 
     subgoals: Sequence[SubGoal]
     history: tuple[Attempt, ...]
     events: list[AgentEvent]
+    legs: tuple[Leg, ...] = ()
+    steps: int = 0
 
 
 class VLMOnly(SingleLaneAgent):
     """SayCan-style: the reasoner states sub-goals, and scripted skills carry them out. Nothing is predicted.
 
     The skill of a sub-goal is one pick-and-place; its executor is the environment's own scripted motion, which agents
-    of skill control share. Its two points are grounded by attention maps: where the reasoner looks as it names the
-    sub-goal's first and its last thing, or, where it names fewer than two or looks at none, twice where it looks for
-    the whole sub-goal. Candidates are drawn there, and the one with the highest affordance is executed: ::
+    of skill control share, or, in a world of ``servos``, straight moves (`agents.servo.Servo`). Its two points are
+    grounded by attention maps: where the reasoner looks as it names the sub-goal's first and its last thing, or, where
+    it names fewer than two or looks at none, twice where it looks for the whole sub-goal. Candidates are drawn there,
+    and the one with the highest affordance is executed: ::
 
         affordance = attention(pick) * attention(place)    both of mean 1 over the picture
                      0 where a point is beyond the gripper's reach, or both are the same place
 
     As in SayCan, a sub-goal counts as reached once its skill has been executed, since nothing here could tell. It
-    reports ``subgoal`` (``text``, ``left``), ``skill`` (``pick`` and ``place`` in action units, ``affordance``) and the
-    events of `reasoning.Asking`. It reads ground truth with ``reasoner=scripted`` only.
+    reports ``subgoal`` (``text``, ``left``), ``skill`` (``pick`` and ``place`` in action units, ``affordance``) or
+    ``servo`` (the same in metres), and the events of `reasoning.Asking`. It reads ground truth with
+    ``reasoner=scripted`` only.
 
     Args:
         camera: Where the static camera sees the points of an action; ``points`` are pick and place.
@@ -80,13 +87,14 @@ class VLMOnly(SingleLaneAgent):
         vlm: See there.
         ask: The reasoner is asked before ``every`` skill, as in SayCan, or ``once``, until its sub-goals are used up.
         affordance: How skills are drawn and scored.
-        grid: Side of attention maps, which show the camera's ``crop``. A record has the grid that it was made with.
+        grid: Side of attention maps, which show the camera's ``crop``, or with a servo the whole picture. A record has
+            the grid that it was made with.
+        world: Name of the benchmark.
+        servos: How points are reached in worlds without scripted skills, by that name.
 
     Raises:
         ValueError: ``camera.points`` are not two, ``grid`` is below 1, or see `reasoning.make_reasoner`.
     """
-
-    observation_keys = (CAMERA,)
 
     def __init__(
         self,
@@ -98,6 +106,8 @@ class VLMOnly(SingleLaneAgent):
         ask: Literal["every", "once"] = "every",
         affordance: Affordance | None = None,
         grid: int = 24,
+        world: str | None = None,
+        servos: Mapping[str, Servo] | None = None,
     ) -> None:
         super().__init__()
         if len(camera.points) != 2:
@@ -106,8 +116,16 @@ class VLMOnly(SingleLaneAgent):
             raise ValueError(f"grid={grid}: attention maps need at least one cell")
         self._camera, self._affordance, self._ask = camera, affordance or Affordance(), ask
         self._grid = grid
-        self._from_picture = [np.linalg.inv(np.reshape(point.homography, (3, 3))) for point in camera.action_points()]
-        self._reasoner = reasoning.Asking(reasoning.make_reasoner(reasoner, record, vlm, _eyes(camera, grid)))
+        self._servo = (servos or {}).get(world or "")
+        if self._servo is None:
+            crop, points = camera.crop, camera.action_points()
+            self._from_picture = [np.linalg.inv(np.reshape(point.homography, (3, 3))) for point in points]
+            self.observation_keys = (CAMERA,)
+        else:
+            crop = WHOLE
+            self._from_picture = 2 * [self._servo.from_picture()]
+            self.observation_keys = (CAMERA, self._servo.position)
+        self._reasoner = reasoning.Asking(reasoning.make_reasoner(reasoner, record, vlm, _eyes(crop, grid)))
 
     @classmethod
     def reads_truth(cls, settings: Mapping[str, Any]) -> bool:
@@ -123,15 +141,41 @@ class VLMOnly(SingleLaneAgent):
         """Nothing has been done.
 
         Raises:
-            ValueError: Actions are no skills.
+            ValueError: Actions are neither skills nor those of the world's servo.
         """
         needed = 1 + max(max(point) for point in self._camera.points)
-        if view.control_hz is not None or view.action_space.shape[0] < needed:
-            raise ValueError("agent=vlm_only executes skills; use benchmark=thinkbench or subgoals in skill control")
+        if self._servo is not None and not self._servo.fits(view.action_space):
+            raise ValueError(
+                f"agent.servos: this world's are for {self._servo.components} relative components up to "
+                f"{self._servo.bound}; use the protocol's own control"
+            )
+        if self._servo is None and (view.control_hz is not None or view.action_space.shape[0] < needed):
+            raise ValueError(
+                "agent=vlm_only executes skills: use benchmark=thinkbench or subgoals in skill control, or say in "
+                "agent.servos how this world's tool is moved"
+            )
         return _Memory((), (), [])
 
     def decide(self, memory: _Memory, view: TaskView, observation: Observation, rng: np.random.Generator) -> Action:
-        """The skill of the first sub-goal that is left."""
+        """The skill of the first sub-goal that is left, or the next action of its straight moves."""
+        if self._servo is None:
+            pick, place = self._chosen(memory, view, observation, rng)
+            action = np.zeros(view.action_space.shape)
+            action[0] = _PICK_AND_PLACE
+            for components, point in zip(self._camera.points, (pick, place), strict=True):
+                action[list(components)] = point
+            return action.clip(-1, 1).astype(np.float32)
+        if memory.legs and self._servo.arrived(memory.legs[0], observation, memory.steps):
+            memory.legs, memory.steps = memory.legs[1:], 0
+        if not memory.legs:
+            memory.legs = self._servo.route(*self._chosen(memory, view, observation, rng))
+        memory.steps += 1
+        return self._servo.action(memory.legs[0], observation)
+
+    def _chosen(
+        self, memory: _Memory, view: TaskView, observation: Observation, rng: np.random.Generator
+    ) -> tuple[_Array, _Array]:
+        """Where to pick and to place for the first sub-goal that is left, ``(2,)`` in action units."""
         events: list[AgentEvent] = []
         subgoals = memory.subgoals
         if self._ask == "every" or not subgoals:
@@ -139,17 +183,14 @@ class VLMOnly(SingleLaneAgent):
         current = subgoals[0]
         events.append(AgentEvent("subgoal", {"text": current.text, "left": len(subgoals)}))
         maps = self._maps(current, view, observation, events)
-        (pick, place), score = self._best(maps, rng)
-        action = np.zeros(view.action_space.shape)
-        action[0] = _PICK_AND_PLACE
-        for components, point in zip(self._camera.points, (pick, place), strict=True):
-            action[list(components)] = point
-        told = {name: [round(float(x), 4) for x in point] for name, point in (("pick", pick), ("place", place))}
-        events.append(AgentEvent("skill", {**told, "affordance": round(score, 4)}))
+        points, score = self._best(maps, rng)
+        shown = [self._servo.metres(point) if self._servo else point for point in points]
+        told = {name: [round(float(x), 4) for x in point] for name, point in zip(("pick", "place"), shown, strict=True)}
+        events.append(AgentEvent("servo" if self._servo else "skill", {**told, "affordance": round(score, 4)}))
         memory.subgoals = subgoals[1:]
         memory.history = (*memory.history, Attempt(current.text, reached=True))
         memory.events += events
-        return action.clip(-1, 1).astype(np.float32)
+        return points
 
     def _maps(
         self, subgoal: SubGoal, view: TaskView, observation: Observation, events: list[AgentEvent]
@@ -198,9 +239,9 @@ def _projected(points: _Array, matrix: _Array) -> _Array:
     return np.asarray(homogeneous[:, :2] / homogeneous[:, 2:])
 
 
-def _eyes(camera: CameraConfig, grid: int) -> WorldModelConfig:
+def _eyes(crop: Crop, grid: int) -> WorldModelConfig:
     """Of a world model that is not there: a reasoner reads from it which part of the picture its maps show, and how."""
-    encoder = EncoderConfig(image_size=grid, patch_size=1, width=1, layers=1, heads=1, crop=camera.crop)
+    encoder = EncoderConfig(image_size=grid, patch_size=1, width=1, layers=1, heads=1, crop=crop)
     return WorldModelConfig(
         encoder=encoder, predictor=PredictorConfig(width=1, layers=1, heads=1), action_dim=1, grid=grid
     )

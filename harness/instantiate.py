@@ -194,9 +194,21 @@ def build_agent(config: Mapping[str, Any]) -> Agent:
 
 def reads_truth(config: Mapping[str, Any]) -> bool:
     """Whether the agent of a configuration, or of an identity, reads ground truth; nothing is built."""
+    target, settings = _agent_settings(config)
+    return bool(target.reads_truth(settings))
+
+
+def is_untrained(config: Mapping[str, Any]) -> bool:
+    """Whether the weights of a configuration's agent have learned nothing; nothing is built."""
+    target, settings = _agent_settings(config)
+    return bool(target.untrained(settings))
+
+
+def _agent_settings(config: Mapping[str, Any]) -> tuple[type[Agent], dict[str, Any]]:
+    """The agent's class, and all of its parameters with their defaults."""
     target: type[Agent] = locate(config["_target_"], "agent")
     given = {name: value for name, value in config.items() if name not in ("_target_", "name")}
-    return bool(target.reads_truth(default_arguments(target) | given))
+    return target, default_arguments(target) | given
 
 
 def build_benchmark(benchmark: Mapping[str, Any], protocol: Mapping[str, Any]) -> Benchmark:

@@ -157,15 +157,15 @@ class Agent(ABC):
 
     Class attributes:
         privileged: Whether the agent reads ground truth, whatever its settings (`reads_truth`).
-        observation_keys: Which observations it reads (camera names, ``robot_obs``, ...). Only these are rendered;
-            ``None`` asks for all.
+        observation_keys: Which observations it reads (camera names, ``robot_obs``, ...); an object may have its own.
+            Only these are rendered; ``None`` asks for all. In every world ``rgb_static`` is the static camera.
         plays: Whether it does what it likes instead of what it is told; for collecting data only. It reports what it
             did in events ``label`` with ``task``, ``instruction``, ``start`` and ``end`` (steps of the stage; the end
             is exclusive).
     """
 
     privileged: ClassVar[bool] = False
-    observation_keys: ClassVar[tuple[str, ...] | None] = None
+    observation_keys: tuple[str, ...] | None = None
     plays: ClassVar[bool] = False
 
     @classmethod
@@ -182,6 +182,17 @@ class Agent(ABC):
         return cls.privileged
 
     @classmethod
+    def untrained(cls, settings: Mapping[str, Any]) -> bool:  # noqa: ARG003
+        """Whether the agent's weights have learned nothing when it is built with ``settings``.
+
+        Such a run shows that the agent works in a world. It is marked, and stands in no table beside others.
+
+        Args:
+            settings: As in `reads_truth`.
+        """
+        return False
+
+    @classmethod
     def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path]:  # noqa: ARG003
         """Further files and folders that results depend on, by the setting that names them (``vlm.lora`` if nested).
 
@@ -196,10 +207,11 @@ class Agent(ABC):
         return {}
 
     @classmethod
-    def checkpoint_path(cls, name: str) -> Path:
+    def checkpoint_path(cls, name: str) -> Path | None:
         """What identifies the checkpoint that a parameter ``checkpoint`` or ``*_checkpoint`` names: a file or folder.
 
-        A hash of its content is part of a run's identity.
+        A hash of its content is part of a run's identity; the name itself where there is none (``None``), because
+        nothing is loaded.
 
         Raises:
             ValueError: There is none.
@@ -453,6 +465,20 @@ class ShowsGoal(Protocol):
 
     def next_image(self) -> npt.NDArray[np.uint8]:
         """What it sees after the next step of a solution from here."""
+
+
+@runtime_checkable
+class Rehearses(Protocol):
+    """Ground truth of a world that can be had twice, so that one can try out what would happen."""
+
+    def rehearsal(self) -> TaskEnv:
+        """A world of its own in the present state and stage, bit for bit; whatever is done there, nothing happens here.
+
+        It observes nothing; ``render`` shows what the static camera sees. Who asks for it closes it.
+
+        Raises:
+            ValueError: The simulator cannot be had twice.
+        """
 
 
 # ------------------------------------------------------------------------------------- assets and checks

@@ -25,6 +25,7 @@ from harness.instantiate import (
     build_benchmark,
     checked_arguments,
     default_arguments,
+    is_untrained,
     locate,
     reads_truth,
 )
@@ -39,6 +40,8 @@ from harness.worker import WorkerSpec
 RUNS_FOLDER = Path("runs")
 DEFAULT_COLLECTION = 100
 """Episodes that ``harness collect`` records unless ``limit`` says otherwise."""
+UNTRAINED = "untrained weights: this shows that the agent runs here, not how well it could do"
+"""The deviation of runs whose agent has learned nothing; no table has them beside others."""
 
 
 class ExitCode(IntEnum):
@@ -136,7 +139,12 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
     )
     if not plan or len({planned.key for planned in plan}) < len(plan):
         raise ConfigError(f"benchmark={config.benchmark['name']} lists no episodes, or two with the same id")
-    deviations = [*composed.protocol_changes, *benchmark.deviations(), *limit_deviation(len(chosen), len(suite))]
+    deviations = [
+        *((UNTRAINED,) if is_untrained(config.agent) else ()),
+        *composed.protocol_changes,
+        *benchmark.deviations(),
+        *limit_deviation(len(chosen), len(suite)),
+    ]
     if config.dataset.enabled:
         deviations.insert(0, "a collection of training data, not an evaluation")
     return PreparedRun(config, benchmark, identity, plan, tuple(deviations), len(suite), reads_truth(config.agent))
@@ -195,7 +203,8 @@ def _checkpoints(agent_class: type[Agent], arguments: dict[str, Any]) -> dict[st
     for key, value in arguments.items():
         if _is_checkpoint(key) and value is not None:
             try:
-                hashes[key] = hash_path(agent_class.checkpoint_path(str(value)))
+                path = agent_class.checkpoint_path(str(value))
+                hashes[key] = str(value) if path is None else hash_path(path)
             except ValueError as error:
                 raise ConfigError(f"agent.{key}={value}: {error}") from error
     try:
@@ -264,6 +273,8 @@ def recorded_config(run_dir: Path) -> dict[str, Any]:
 
 def _execute(prepared: PreparedRun, writer: RunWriter) -> ExitCode:
     config = prepared.config
+    if UNTRAINED in prepared.deviations:
+        _tell(f"note: {UNTRAINED}")
     with RunReader(writer.run_dir) as reader:
         done, attempts, counts = reader.finished_keys(), reader.attempt_counts(), reader.outcome_counts()
         failed, sessions = reader.failed_attempts(), reader.sessions()

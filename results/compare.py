@@ -22,7 +22,7 @@ from results.cells import cell_text, difference_cell, known, work_out
 from results.paired import PairedDifference, holm
 from results.render import MARKS, grid, inline, remarks
 from results.report import ReportTable
-from results.runs import LoadedRun, PairedRows, RunSummary, load_runs
+from results.runs import LoadedRun, PairedRows, RunSummary, left_out, load_runs
 from results.ties import compare_cells
 
 MOST_LISTED = 50
@@ -133,6 +133,7 @@ def refusals(one: LoadedRun, other: LoadedRun) -> list[str]:
         reasons += difference(dict(one.identity.fingerprint), dict(other.identity.fingerprint), "content")
     if not reasons and PairedRows(one, other).shared == 0:
         reasons.append("they have no episode in common")
+    reasons += [f"the weights of {run.label} are untrained" for run in left_out([one.summary, other.summary])]
     return reasons
 
 

@@ -56,7 +56,8 @@ _ESCAPES = {
 def latex(report: Report) -> str:
     """A document that compiles; every table stands alone and can be taken out of it (it needs only booktabs)."""
     rows = [tuple(map(escape, overview_row(run))) for run in report.runs]
-    parts = [_table("Runs", tuple(map(escape, OVERVIEW)), rows, remarks(report.runs), first="l")] if rows else []
+    notes = remarks(report.runs, report.left_out)
+    parts = [_table("Runs", tuple(map(escape, OVERVIEW)), rows, notes, first="l")] if rows else []
     parts += [_measured(table) for table in report.tables]
     parts.append("\\noindent " + escape(CELLS) + "\n\n\\noindent " + escape(MARKS.replace("\\*", "*")) + "\n")
     parts += [_published(table) for table in report.published]

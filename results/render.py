@@ -36,16 +36,20 @@ OVERVIEW = ("run", "agent", "protocol", "episodes", "errors", "missing", "retrie
 def markdown(report: Report) -> str:
     """For people and pull requests."""
     parts = ["## Runs\n\n" + grid(OVERVIEW, [overview_row(run) for run in report.runs])]
-    parts += [f"- {inline(remark)}" for remark in remarks(report.runs)]
+    parts += [f"- {inline(remark)}" for remark in remarks(report.runs, report.left_out)]
     parts += [_markdown_table(table) for table in report.tables]
     parts += [f"{CELLS}\n{MARKS}\n{MEASURED}"]
     parts += [_markdown_published(table) for table in report.published]
     return "\n\n".join(parts) + "\n"
 
 
-def remarks(runs: Sequence[RunSummary]) -> list[str]:
-    """What must be said of single runs, above all tables."""
-    lines = [f"{run.label} is non-standard: {'; '.join(run.deviations)}" for run in runs if run.deviations]
+def remarks(runs: Sequence[RunSummary], left_out: Sequence[RunSummary] = ()) -> list[str]:
+    """What must be said of single runs, and of those that are in no table, above all tables."""
+    lines = []
+    if left_out:
+        names = ", ".join(f"{run.label} of {run.protocol} ({run.run})" for run in left_out)
+        lines.append(f"Not in the tables, for their weights are untrained: {names}")
+    lines += [f"{run.label} is non-standard: {'; '.join(run.deviations)}" for run in runs if run.deviations]
     lines += [
         f"{run.label} is incomplete: {run.valid + run.errors} of {run.planned} episodes ended"
         for run in runs
@@ -86,7 +90,7 @@ def published_source(table: PublishedTable) -> str:
 
 def as_json(report: Report) -> str:
     """Every number, for programs."""
-    runs = [asdict(run) | {"bounds": run.bounds} for run in report.runs]
+    runs, left_out = ([_run_data(run) for run in part] for part in (report.runs, report.left_out))
     tables = [
         {
             "key": table.key,
@@ -103,10 +107,17 @@ def as_json(report: Report) -> str:
     published = [_published_data(table) for table in report.published]
     return (
         json.dumps(
-            {"runs": runs, "tables": tables, "published": published}, indent=2, ensure_ascii=False, allow_nan=False
+            {"runs": runs, "left_out": left_out, "tables": tables, "published": published},
+            indent=2,
+            ensure_ascii=False,
+            allow_nan=False,
         )
         + "\n"
     )
+
+
+def _run_data(run: RunSummary) -> dict[str, object]:
+    return asdict(run) | {"bounds": run.bounds, "untrained": run.untrained}
 
 
 def as_csv(report: Report) -> str:
@@ -121,6 +132,9 @@ def as_csv(report: Report) -> str:
                 writer.writerow([table.key, table.title, name, column, *(values.get(key) for key in ("kind", *FIELDS))])
         for note in table.notes:
             writer.writerow([table.key, table.title, "", "", "note", note, *[None] * (len(FIELDS) - 1)])
+    for run in report.left_out:
+        note = f"not in the tables, for its weights are untrained: {run.run}"
+        writer.writerow(["left_out", run.protocol, run.label, "", "note", note, *[None] * (len(FIELDS) - 1)])
     for printed in report.published:
         for name, texts in printed.rows:
             for column, text in zip(printed.columns, texts, strict=True):

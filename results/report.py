@@ -16,7 +16,7 @@ from results.cells import CellValue, difference_cell, work_out
 from results.compute import MOST_EPISODES, pareto_efficient
 from results.paired import PairedDifference, holm
 from results.published import PublishedTable, published_tables
-from results.runs import LoadedRun, RunSummary, load_runs
+from results.runs import LoadedRun, RunSummary, left_out, load_runs
 from results.shifts import UNSHIFTED, Shifted, shift_groups
 from results.ties import compare_cells, mark_best
 
@@ -66,18 +66,27 @@ class ReportTable:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that the renderers need. ``published`` numbers stand apart from the measured ones in ``tables``."""
+    """Everything that the renderers need.
+
+    Attributes:
+        runs: What stands in the tables.
+        tables: Measured numbers.
+        published: Numbers of others, which stand apart from the measured ones.
+        left_out: Runs that were given and stand in no table, because their weights are untrained and others' are not.
+    """
 
     runs: tuple[RunSummary, ...]
     tables: tuple[ReportTable, ...]
     published: tuple[PublishedTable, ...] = ()
+    left_out: tuple[RunSummary, ...] = ()
 
 
 def build_report(paths: Sequence[Path], baseline: Path | None = None, config_dir: Path | None = None) -> Report:
     """Read runs (directories, or entries) and work out every cell.
 
     Runs of the same episodes under the same protocol (same hash) share their one-line tables, one row per run. Others
-    never share a table, except in the table of shifts, whose runs differ in ``protocol.shift`` on purpose.
+    never share a table, except in the table of shifts, whose runs differ in ``protocol.shift`` on purpose. Runs with
+    untrained weights stand in none, unless there are no others.
 
     Args:
         paths: The runs.
@@ -85,23 +94,28 @@ def build_report(paths: Sequence[Path], baseline: Path | None = None, config_dir
         config_dir: The reader's own benchmarks and protocols, for entries that name them.
 
     Raises:
-        StoreError: if a folder holds no run, is given twice, or no run can be compared with the baseline.
+        StoreError: if a folder holds no run, is given twice, or no run can be compared with the baseline; or the
+            baseline is untrained and others are not.
     """
     given = list(paths)
     if baseline is not None and baseline.resolve() not in [path.resolve() for path in given]:
         given.insert(0, baseline)
-    runs = load_runs(given, config_dir)
+    loaded = load_runs(given, config_dir)
+    outside = left_out([run.summary for run in loaded])
+    runs = [run for run in loaded if run.summary not in outside]
     tables: list[ReportTable] = []
     for group in comparable(runs):
         tables += _joined(group)
         tables += [_own(run, table) for run in group for table in run.tables if not table.one_line]
     if baseline is not None:
-        full = next(run for run in runs if Path(run.summary.run).resolve() == baseline.resolve())
+        full = next((run for run in runs if Path(run.summary.run).resolve() == baseline.resolve()), None)
+        if full is None:
+            raise StoreError(f"the baseline {baseline} has untrained weights, so no other run is compared with it")
         tables += _ablation(full, runs)
     tables += [_shift_table(shifted) for shifted in shift_groups(runs)]
     tables += [_compute(group) for group in comparable(runs)]
     published = published_tables(run.summary.benchmark for run in runs)
-    return Report(tuple(run.summary for run in runs), tuple(tables), published)
+    return Report(tuple(run.summary for run in runs), tuple(tables), published, tuple(outside))
 
 
 def comparable(runs: Sequence[LoadedRun]) -> list[list[LoadedRun]]:

@@ -15,6 +15,7 @@ import pandas as pd
 from harness.identity import RunIdentity, content_hash, difference
 from harness.instantiate import build_benchmark
 from harness.interfaces import Table
+from harness.runs import UNTRAINED
 from harness.store import RunReader, StoreError
 from results.compute import Compute, measure_compute
 from results.entry.reader import open_entry
@@ -53,6 +54,11 @@ class RunSummary:
     def marks(self) -> str:
         """``*`` privileged, ``†`` non-standard, ``‡`` incomplete."""
         return ("*" if self.privileged else "") + ("†" if self.deviations else "") + ("‡" if self.missing else "")
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the agent's weights have learned nothing."""
+        return UNTRAINED in self.deviations
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -197,11 +203,19 @@ def run_labels(summaries: Sequence[RunSummary]) -> list[str]:
         rivals = [other for other in summaries if other is not summary and other.agent == summary.agent]
         differing = sorted({key for other in rivals for key in _differing(summary.arguments, other.arguments)})
         parts = [f"{key}={summary.arguments.get(key)}" for key in differing]
+        if summary.untrained and "checkpoint=untrained" not in parts:
+            parts.insert(0, "untrained")
         labels.append(f"{summary.agent}{summary.marks} ({', '.join([*parts, f'seed {summary.seed}'])})")
     for further in ([summary.protocol for summary in summaries], [Path(summary.run).name for summary in summaries]):
         if len(set(further)) > 1:
             labels = [f"{a} {b}" if labels.count(a) > 1 else a for a, b in zip(labels, further, strict=True)]
     return labels
+
+
+def left_out(summaries: Sequence[RunSummary]) -> list[RunSummary]:
+    """Runs with untrained weights, which stand in no table beside others; by themselves they may."""
+    untrained = [summary for summary in summaries if summary.untrained]
+    return untrained if len(untrained) < len(summaries) else []
 
 
 def _differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:

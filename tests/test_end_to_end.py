@@ -28,17 +28,19 @@ def test_the_demo_runs_and_tells_the_truth(tmp_path: Path) -> None:
     run_line, report_line = demo_lines()
     words = shlex.split(run_line)
     assert words[0].endswith("harness")
-    assert "limit=12" in words
+    assert "limit=8" in words
     assert "benchmark=thinkbench" in words
     folder = tmp_path / "demo"
-    changed = {"limit=12": "limit=2", "video=first:3": "video=first:1"}
+    changed = {"limit=8": "limit=2", "video=first:2": "video=first:1"}
     words = [changed.get(word, re.sub(r"^run_dir=.*", f"run_dir={folder}", word)) for word in words[1:]]
     harness = [sys.executable, "-m", "harness"]
     environment = {**os.environ, "COLUMNS": "200"}
     run = subprocess.run([*harness, *words], cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
     assert run.returncode == 0, run.stderr
     run_dirs = [Path(line) for line in run.stdout.splitlines()]
-    assert sorted(path.name.split("-")[2] for path in run_dirs) == ["expert", "greedy", "random"]
+    assert sorted(path.name.split("-")[2] for path in run_dirs) == sorted(
+        ["expert", "random", "thinkjepa", "flat_cem", "vlm_only", "oracle_goal"]
+    )
     for path in run_dirs:
         assert len(list((path / "videos").glob("*.mp4"))) == 1
     assert "report" in shlex.split(report_line.partition(">")[0])

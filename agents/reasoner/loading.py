@@ -15,6 +15,7 @@ from agents.reasoner.attention import install
 from agents.reasoner.chat import Chat
 from agents.reasoner.preprocess import require_supported
 from agents.reasoner.protocol import ReasonerError
+from agents.thinkjepa.checkpoints import SHIPPED
 
 _ADAPTER = "adapter_model.safetensors"
 
@@ -24,7 +25,8 @@ class VLMConfig:
     """A model and how it is used.
 
     Attributes:
-        model: A folder or a hub id: an image-text-to-text model of one of the families in `preprocess`.
+        model: A folder, the name of a shipped model, or a hub id: an image-text-to-text model of one of the families in
+            `preprocess`.
         lora: A folder that peft wrote: an adapter that is added to the weights.
         layers: Whose attention is taken, averaged over their heads: the ``last`` one as in the seed, the ``middle``
             third, which tells places better, or indices from 0.
@@ -37,7 +39,7 @@ class VLMConfig:
         remembered: Answers that are kept; as many maps and, of words, sixteen times as many.
     """
 
-    model: str
+    model: str = "tiny-reasoner"
     lora: Path | None = None
     layers: Literal["last", "middle"] | Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = "last"
     sinks: Literal["none", "neutral"] = "none"
@@ -62,6 +64,12 @@ class Loaded(NamedTuple):
     layers: tuple[int, ...]
 
 
+def located(model: str) -> str:
+    """The folder of a shipped model by its name; folders and hub ids as they are."""
+    shipped = SHIPPED / model
+    return str(shipped) if not Path(model).exists() and (shipped / "tokenizer.json").is_file() else model
+
+
 def load(config: VLMConfig) -> Loaded:
     """Load a model.
 
@@ -70,7 +78,7 @@ def load(config: VLMConfig) -> Loaded:
     """
     from transformers import AutoConfig, AutoModelForImageTextToText
 
-    name = config.model
+    name = located(config.model)
     try:
         device = choose(config.device)
     except ValueError as error:

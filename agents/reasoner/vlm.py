@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from agents.planning import CAMERA
 from agents.reasoner.attention import to_world, watching, without_sinks
-from agents.reasoner.loading import VLMConfig, load
+from agents.reasoner.loading import VLMConfig, load, located
 from agents.reasoner.prompt import NEUTRAL, Plan, Step, parse, prompt, write
 from agents.reasoner.protocol import Attempt, ReasonerError, SubGoal
 from agents.thinkjepa.config import WorldModelConfig
@@ -73,7 +73,7 @@ class VLMReasoner:
     @property
     def revision(self) -> str:
         """Which weights answer: the commit of a hub model, or a hash of the folder; and one of the adapter."""
-        folders = [Path(path) for path in (self._config.model, self._config.lora) if path is not None]
+        folders = [Path(path) for path in (located(self._config.model), self._config.lora) if path is not None]
         commit = str(getattr(self._model.config, "_commit_hash", None))
         return "+".join(_sum(folder) if folder.is_dir() else commit for folder in folders)
 

@@ -124,6 +124,8 @@ class PlayTableEnv(gymnasium.Env[dict[str, Any], Any]):
         self._stage = 0
         self._stage_steps = 0
         self._start: SceneInfo | None = None
+        self._initial: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
+        self._commands: list[npt.NDArray[np.float32]] = []
         self.render_seconds = 0.0
 
     def reset(
@@ -133,6 +135,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, Any], Any]):
         super().reset(seed=seed)
         robot_obs, scene_obs, self._stages = self._read_options(dict(options or {}))
         self.world.reset(robot_obs, scene_obs)
+        self._initial, self._commands = (robot_obs, scene_obs), []
         self._enter(0)
         return self._observe(), self._info(False)
 
@@ -171,15 +174,19 @@ class PlayTableEnv(gymnasium.Env[dict[str, Any], Any]):
         """Execute one action ``(7,)``; the reward is 1 where the stage's task is done, else 0."""
         command = np.array(action, dtype=np.float32)
         command[6] = 1.0 if command[6] > 0 else -1.0
-        if self.action_mode is ActionMode.RELATIVE:
-            self.world.step_relative(command)
-        else:
-            self.world.step_absolute(command)
+        self._execute(command)
         self._stage_steps += 1
         success = self._achieved()
         terminated = success and self._stage + 1 == len(self._stages)
         truncated = not success and bool(self._stages) and self._stage_steps >= self._stages[self._stage].max_steps
         return self._observe(), float(success), terminated, truncated, self._info(success)
+
+    def _execute(self, command: npt.NDArray[np.float32]) -> None:
+        if self.action_mode is ActionMode.RELATIVE:
+            self.world.step_relative(command)
+        else:
+            self.world.step_absolute(command)
+        self._commands.append(command)
 
     def _achieved(self) -> bool:
         if not self._stages or self._start is None:
@@ -216,7 +223,25 @@ class PlayTableEnv(gymnasium.Env[dict[str, Any], Any]):
         """Ground truth of the current stage."""
         if self._start is None:
             raise RuntimeError("reset the environment before asking for its ground truth")
-        return PlayTableTruth(self.world, self._stages[self._stage].task if self._stages else "", self._start)
+        stage = self._stages[self._stage] if self._stages else Stage("", "", 0)
+        return PlayTableTruth(self.world, stage.task, stage.instruction, self._start, self.rehearsal)
+
+    def rehearsal(self) -> PlayTableEnv:
+        """Another environment in the present state; see `harness.interfaces.Rehearses`."""
+        if self._initial is None:
+            raise RuntimeError("reset the environment before asking for another in its state")
+        copy = self._another()
+        copy.world.reset(*self._initial)
+        copy._initial = self._initial
+        for command in self._commands:
+            copy._execute(command)
+        copy._stages, copy._stage, copy._stage_steps = self._stages, self._stage, self._stage_steps
+        copy._start = self._start
+        return copy
+
+    @abstractmethod
+    def _another(self) -> PlayTableEnv:
+        """A new environment with the same simulator and static camera, that observes nothing."""
 
     def state_digest(self) -> str:
         """SHA-256 of the exact simulator state."""
@@ -267,6 +292,12 @@ class CalvinEnv(PlayTableEnv):
             renderer=renderer,
         )
         self._lowpoly = LowpolyView(self.world) if lowpoly else None
+        self._settings: dict[str, Any] = {"action_mode": action_mode, "led": led, "lowpoly": lowpoly}
+        self._settings |= {"renderer": renderer, "assets": self.world.assets}
+
+    def _another(self) -> CalvinEnv:
+        scene = self.world.layout.scene
+        return CalvinEnv(scene, observation_keys=(), render_mode="rgb_array", **self._settings)
 
     def _frame(self, camera: str) -> Frame:
         if self._lowpoly is not None:

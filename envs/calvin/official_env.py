@@ -335,6 +335,9 @@ class OfficialCalvinEnv(PlayTableEnv):
             renderer=renderer,
         )
 
+    def _another(self) -> OfficialCalvinEnv:
+        raise ValueError("the public simulator cannot be had twice in a process; use protocol.backend=ours")
+
     def _frame(self, camera: str) -> OfficialFrame:
         return self.world.frame(camera)
 

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
+from envs.calvin.language import INSTRUCTIONS
 from envs.calvin.layouts import Layout
 from envs.calvin.table import PlayTable
 from envs.calvin.tasks import Bodies, SceneInfo
+from harness.interfaces import StatedSubGoal, TaskEnv
 
 FloatArray = npt.NDArray[np.float64]
 
 
 class PlayTableTruth:
-    """What a privileged agent may read of a world at any moment. Reading never changes the world."""
+    """What a privileged agent may read of a world at any moment. Reading never changes the world.
 
-    def __init__(self, world: PlayTable, task: str, start: SceneInfo) -> None:
+    Args:
+        world: The play table.
+        task: Name of the task.
+        instruction: The task in words.
+        start: The record against which it is judged.
+        rehearse: See `rehearsal`.
+    """
+
+    def __init__(
+        self, world: PlayTable, task: str, instruction: str, start: SceneInfo, rehearse: Callable[[], TaskEnv]
+    ) -> None:
         self._world = world
         self._task = task
+        self._instruction = instruction
         self._start = start
+        self._rehearse = rehearse
 
     @property
     def layout(self) -> Layout:
@@ -42,7 +58,19 @@ class PlayTableTruth:
 
     def retargeted(self, task: str) -> PlayTableTruth:
         """The same world, judged from this moment on by another task."""
-        return PlayTableTruth(self._world, task, self._world.info())
+        return PlayTableTruth(self._world, task, INSTRUCTIONS[task], self._world.info(), self._rehearse)
+
+    def stated_subgoals(self) -> tuple[StatedSubGoal]:
+        """The stage's instruction, which is one sub-goal; see `harness.interfaces.StatesSubGoals`."""
+        return (StatedSubGoal(self._instruction, ()),)
+
+    def rehearsal(self) -> TaskEnv:
+        """See `harness.interfaces.Rehearses`. It has the episode's actions behind it, so it is the same bit for bit.
+
+        Raises:
+            ValueError: In the public simulator.
+        """
+        return self._rehearse()
 
     @property
     def target_position(self) -> FloatArray:

@@ -14,7 +14,7 @@ from envs.language_table import geometry
 from envs.language_table.assets import AssetSet, find_assets
 from envs.language_table.blocks import BlockMode
 from envs.language_table.boards import BOARDS_PER_FAMILY, BOARDS_SHA256, FROZEN_FAMILIES, FROZEN_MODES, frozen_boards
-from envs.language_table.env import DEFAULT_KEYS, OBSERVATION_KEYS, VISUALS, LanguageTableEnv
+from envs.language_table.env import DEFAULT_KEYS, OBSERVATION_KEYS, STATIC_CAMERA, VISUALS, LanguageTableEnv
 from envs.language_table.training import PLAY, PLAY_STEPS, training_boards
 from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, RateCell, Stage, Table
 
@@ -167,7 +167,9 @@ class LanguageTable(Benchmark):
             ValueError: An observation is asked for that the protocol does not allow.
         """
         protocol = self.protocol
-        offered = OBSERVATION_KEYS if request.recording else protocol.observations
+        offered = tuple(OBSERVATION_KEYS if request.recording else protocol.observations)
+        if request.observation_keys is not None and "rgb" in offered:
+            offered = (*offered, STATIC_CAMERA)
         keys = request.chosen_from(offered, protocol.name)
         return LanguageTableEnv(
             protocol.families[0],

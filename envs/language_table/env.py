@@ -23,7 +23,7 @@ from envs.language_table.board import Board
 from envs.language_table.families import FAMILIES, Draws, check_combination
 from envs.language_table.instructions import encode_instruction
 from envs.language_table.scene import Scene, View
-from envs.language_table.truth import BoardTruth
+from envs.language_table.truth import EpisodeTruth
 from envs.language_table.world import World
 from harness.interfaces import EpisodeSpec
 
@@ -34,6 +34,8 @@ DEFAULT_KEYS: Final = (
     "instruction",
     "instruction_text",
 )
+STATIC_CAMERA: Final = "rgb_static"
+"""Another name of ``rgb``, under which agents find the static camera's picture in every world."""
 PRIVILEGED_KEYS: Final = ("segmentation", "blocks")
 OBSERVATION_KEYS: Final = (*DEFAULT_KEYS, *PRIVILEGED_KEYS)
 VISUALS: Final = ("stock", "lowpoly")
@@ -49,6 +51,7 @@ def _observation_spaces() -> dict[str, spaces.Space[Any]]:
     high = np.array([geometry.X_MAX, geometry.Y_MAX], np.float32) + np.float32(0.1)
     return {
         "rgb": spaces.Box(0, 255, (*image, 3), np.uint8),
+        STATIC_CAMERA: spaces.Box(0, 255, (*image, 3), np.uint8),
         "effector_translation": spaces.Box(low, high, dtype=np.float32),
         "effector_target_translation": spaces.Box(low, high, dtype=np.float32),
         "instruction": spaces.Box(0, 255, (geometry.INSTRUCTION_LENGTH,), np.int32),
@@ -66,11 +69,11 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
     bit of its state. Without a seed one is drawn. ``reset`` options: ``{"episode": EpisodeSpec}`` sets up an episode
     of the benchmark; ``{"family": ..., "mode": ...}`` changes what the next boards are drawn from.
 
-    Observations: ``rgb`` ``uint8 (180, 320, 3)``; ``effector_translation`` and ``effector_target_translation``
-    ``float32 (2,)``, measured and commanded ``(x, y)`` in metres; ``instruction`` ``int32 (512,)``, UTF-8 bytes
-    padded with zeros; ``instruction_text``, the same as a string; and, for privileged agents, ``segmentation``
-    ``int32 (180, 320)`` (see `View`) and ``blocks`` ``float32 (16, 4)``: x, y, yaw and whether the block is on the
-    table, in load order. Only what is asked for is computed.
+    Observations: ``rgb`` ``uint8 (180, 320, 3)``, also called ``rgb_static``; ``effector_translation`` and
+    ``effector_target_translation`` ``float32 (2,)``, measured and commanded ``(x, y)`` in metres; ``instruction``
+    ``int32 (512,)``, UTF-8 bytes padded with zeros; ``instruction_text``, the same as a string; and, for privileged
+    agents, ``segmentation`` ``int32 (180, 320)`` (see `View`) and ``blocks`` ``float32 (16, 4)``: x, y, yaw and whether
+    the block is on the table, in load order. Only what is asked for is computed.
 
     The reward is 100 in the step that solves the task, else 0; the episode terminates there. ``info["success"]`` says
     the same.
@@ -106,7 +109,7 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
         assets: AssetSet | None = None,
     ) -> None:
         check_combination(family, mode)
-        unknown = set(observation_keys) - set(OBSERVATION_KEYS)
+        unknown = set(observation_keys) - {*OBSERVATION_KEYS, STATIC_CAMERA}
         if unknown:
             raise ValueError(f"unknown observation_keys {sorted(unknown)}: choose from {', '.join(OBSERVATION_KEYS)}")
         if visuals not in VISUALS:
@@ -129,6 +132,8 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
         self._view: View | None = None
         self._encoded: npt.NDArray[np.int32] | None = None
         self._steps = 0
+        self._seed = 0
+        self._shifts: list[npt.NDArray[np.floating[Any]]] = []
         self.render_seconds = 0.0
 
     # ------------------------------------------------------------------------------------------- episodes
@@ -166,6 +171,7 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
             self._board = None
             raise
         self._encoded = encode_instruction(task.instruction)
+        self._seed, self._shifts = seed, []
         self._steps = 0
         self._view = None
         return self._observe(), self._info(False)
@@ -209,6 +215,7 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
         if shift.shape != (2,) or not np.isfinite(shift).all():
             raise ValueError(f"action must be two finite numbers (dx, dy) in metres, not {action!r}")
         reward, done = board.step(shift)
+        self._shifts.append(shift.copy())
         self._steps += 1
         self._view = None
         truncated = not done and self._max_steps is not None and self._steps >= self._max_steps
@@ -220,6 +227,7 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
         board = self._require_board()
         values: Mapping[str, Any] = {
             "rgb": lambda: self._frame().rgb,
+            STATIC_CAMERA: lambda: self._frame().rgb,
             "segmentation": lambda: self._frame().segmentation,
             "effector_translation": lambda: np.asarray(board.world.effector_pose()[0][:2], np.float32),
             "effector_target_translation": lambda: board.target_position[:2].astype(np.float32),
@@ -257,9 +265,27 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
         """The camera's view, ``uint8 (180, 320, 3)``, or ``None`` without a render mode."""
         return self._frame().rgb.copy() if self.render_mode == "rgb_array" else None
 
-    def privileged(self) -> BoardTruth:
+    def privileged(self) -> EpisodeTruth:
         """Ground truth of the present episode."""
-        return BoardTruth(self._require_board())
+        return EpisodeTruth(self._require_board(), self.rehearsal)
+
+    def rehearsal(self) -> LanguageTableEnv:
+        """Another environment in the present state; see `harness.interfaces.Rehearses`."""
+        self._require_board()
+        copy = LanguageTableEnv(
+            self._family,
+            self._mode,
+            training=self._training,
+            delay_reward_steps=self._delay,
+            observation_keys=(),
+            visuals="lowpoly" if self._lowpoly else "stock",
+            render_mode="rgb_array",
+            assets=self._assets,
+        )
+        copy.reset(seed=self._seed)
+        for shift in self._shifts:
+            copy.step(shift)
+        return copy
 
     def state_digest(self) -> str:
         """SHA-256 of the exact simulator state."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
 from envs.language_table.blocks import BLOCK_INDEX, BlockMode
 from envs.language_table.board import Board
 from envs.language_table.families import BoardState, Family, Task
+from harness.interfaces import StatedSubGoal, TaskEnv
 
 Point = npt.NDArray[np.float64]
 
@@ -71,3 +74,24 @@ class BoardTruth:
     def solved(self) -> bool:
         """Whether the board satisfies the task now."""
         return self._family.solved(self._board.state())
+
+    def stated_subgoals(self) -> tuple[StatedSubGoal]:
+        """The instruction, which is one sub-goal; see `harness.interfaces.StatesSubGoals`."""
+        return (StatedSubGoal(self.task.instruction, ()),)
+
+
+class EpisodeTruth(BoardTruth):
+    """Ground truth of a board that an environment has laid out, and can lay out again.
+
+    Args:
+        board: The board.
+        rehearse: See `rehearsal`.
+    """
+
+    def __init__(self, board: Board, rehearse: Callable[[], TaskEnv]) -> None:
+        super().__init__(board)
+        self._rehearse = rehearse
+
+    def rehearsal(self) -> TaskEnv:
+        """See `harness.interfaces.Rehearses`. It has the episode's actions behind it, so it is the same bit for bit."""
+        return self._rehearse()

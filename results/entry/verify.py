@@ -11,11 +11,11 @@ from typing import Any
 
 from harness.config import ConfigGroups, protocol_changes
 from harness.identity import difference
-from harness.instantiate import ConfigError, build_benchmark, reads_truth
+from harness.instantiate import ConfigError, build_benchmark, is_untrained, reads_truth
 from harness.interfaces import Benchmark
 from harness.records import Outcome
 from harness.replaying import replay
-from harness.runs import limit_deviation
+from harness.runs import UNTRAINED, limit_deviation
 from harness.store import PlannedEpisode, RunReader, StoreError
 from results.consistency import episode_name
 from results.entry.format import TABLES, EntryError, derived_tables, strict_json
@@ -165,6 +165,8 @@ def _agent_note(reader: RunReader, groups: ConfigGroups) -> Iterator[str]:
         return
     if reads_truth(agent) != reader.meta("privileged"):
         raise EntryError(f"it states the wrong mark: {agent['name']} is {_mark(not reader.meta('privileged'))}")
+    if is_untrained({**agent, **reader.identity.checkpoints}):
+        _check_admitted(reader, [UNTRAINED])
 
 
 def _mark(privileged: bool) -> str:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.runs import UNTRAINED
 from harness.store import RunReader, StoreError
 from results.entry.verify import verify_entry
 from results.entry.writer import export_entry
@@ -60,7 +61,10 @@ def _stage(source: Path, staging: Path, folder: Path, config_dir: Path | None) -
         shutil.copyfile(source, entry)
     else:
         export_entry(source, entry)
-    name = verify_entry(entry, config_dir=config_dir).digest[:ID_LENGTH]
+    verified = verify_entry(entry, config_dir=config_dir)
+    if UNTRAINED in verified.deviations:
+        raise StoreError(f"{source} has untrained weights, so it stands beside no other run; leave it out")
+    name = verified.digest[:ID_LENGTH]
     if (folder / "entries" / f"{name}.zip").exists():
         raise StoreError(f"{source} is in {folder} already, as entry {name}")
     if (staging / "entries" / f"{name}.zip").exists():

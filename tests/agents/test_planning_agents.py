@@ -470,8 +470,7 @@ def test_bad_settings_are_told_before_anything_starts(
         "agent.guidance.alpha=-1": "agent.guidance.alpha: Input should be greater than or equal to 0",
         "agent.reasoner=oracle": "agent.reasoner='oracle' is not one of scripted, replay, vlm",
         "agent.reasoner=replay": "agent: reasoner=replay needs recorded answers; give agent.record=FILE",
-        "agent.reasoner=vlm": "agent: reasoner=vlm needs a model; give agent.vlm.model=FOLDER or a hub id",
-        "agent.vlm.side=4": "agent.vlm.model has no value",
+        "agent.vlm.side=4": "agent: vlm has no effect with reasoner=scripted; give agent.reasoner=vlm",
         "agent.record=x.json": "agent: record has no effect with reasoner=scripted; give agent.reasoner=replay",
     }.items():
         assert main([*words, f"agent.checkpoint={skills}", override]) == 2
