@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from agents.devices import Device
-from agents.planning import Goals, Lane, PlanningAgent, Precision
+from agents.planning import Goals, Lane, Looks, PlanningAgent, Precision
 from agents.thinkjepa.distances import Objective
 from agents.thinkjepa.planner.config import PlannerConfig
 from harness.interfaces import Observation, TaskView
@@ -33,11 +33,17 @@ class FlatCEM(PlanningAgent[Lane]):
         checkpoint: str,
         planner: PlannerConfig,
         objective: Objective | None = None,
+        looks: Looks = 1,
         device: Device = "auto",
         precision: Precision = "auto",
     ) -> None:
         super().__init__(
-            checkpoint=checkpoint, planner=planner, objective=objective, device=device, precision=precision
+            checkpoint=checkpoint,
+            planner=planner,
+            objective=objective,
+            looks=looks,
+            device=device,
+            precision=precision,
         )
         self.require_words()
 
@@ -52,6 +58,10 @@ class FlatCEM(PlanningAgent[Lane]):
         states: Tensor,
     ) -> Goals[Lane]:
         """The instruction's projection from what is seen now."""
+        return Goals(self.aim(lanes, states), lanes)
+
+    def aim(self, lanes: Sequence[Lane], states: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:  # noqa: ARG002
+        """See `PlanningAgent.aim`."""
         everywhere = torch.ones(states.shape[:2], device=states.device)
         instructions = self.embed([lane.view.instruction for lane in lanes])
-        return Goals(self.project(instructions, everywhere, states), lanes)
+        return self.project(instructions, everywhere, states)

@@ -10,11 +10,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from agents.devices import Device
-from agents.planning import Goals, Lane, PlanningAgent, Precision
+from agents.planning import Goals, Lane, Looks, PlanningAgent, Precision
 from agents.thinkjepa.distances import Objective
 from agents.thinkjepa.planner.config import PlannerConfig
 from harness.interfaces import Agent, AgentEvent, Observation, Rehearses, ShowsGoal, TaskView
@@ -25,9 +24,9 @@ _MOST_STEPS = 400
 
 @dataclass(kw_only=True)
 class _Lane(Lane):
-    """As `Lane`, and the goal state, where it stays the same."""
+    """As `Lane`, and the picture of the goal, ``uint8 (H, W, 3)``; ``None`` before the first next step."""
 
-    goal: Tensor | None
+    picture: npt.NDArray[np.uint8] | None
 
 
 class OracleGoal(PlanningAgent[_Lane]):
@@ -47,6 +46,7 @@ class OracleGoal(PlanningAgent[_Lane]):
             next step of a solution.
         expert: Class of the agent that solves tasks in copies of worlds, ``package.module.Name``.
         objective: See `PlanningAgent`.
+        looks: See `PlanningAgent`.
         device: See `PlanningAgent`.
         precision: See `PlanningAgent`.
 
@@ -64,11 +64,17 @@ class OracleGoal(PlanningAgent[_Lane]):
         goal: Literal["final", "next"] = "final",
         expert: str = "",
         objective: Objective | None = None,
+        looks: Looks = 1,
         device: Device = "auto",
         precision: Precision = "auto",
     ) -> None:
         super().__init__(
-            checkpoint=checkpoint, planner=planner, objective=objective, device=device, precision=precision
+            checkpoint=checkpoint,
+            planner=planner,
+            objective=objective,
+            looks=looks,
+            device=device,
+            precision=precision,
         )
         self._goal = goal
         self._expert = _agent(expert) if expert else None
@@ -81,7 +87,7 @@ class OracleGoal(PlanningAgent[_Lane]):
         """
         truth = view.privileged
         if isinstance(truth, ShowsGoal):
-            return _Lane(view, goal=self.encode([truth.goal_image()])[0] if self._goal == "final" else None)
+            return _Lane(view, picture=truth.goal_image() if self._goal == "final" else None)
         if not isinstance(truth, Rehearses) or self._expert is None:
             raise ValueError(
                 "agent=oracle_goal needs a picture of the goal: use it with benchmark=thinkbench or subgoals, or, in "
@@ -90,7 +96,7 @@ class OracleGoal(PlanningAgent[_Lane]):
         if self._goal == "next":
             raise ValueError("agent.goal=next: this world shows no next step; use agent.goal=final")
         picture, events = self._rehearsed(view, truth)
-        return _Lane(view, goal=self.encode([picture])[0], events=events)
+        return _Lane(view, picture=picture, events=events)
 
     def _rehearsed(self, view: TaskView, truth: Rehearses) -> tuple[npt.NDArray[np.uint8], list[AgentEvent]]:
         """What is seen once the expert is done in a copy of the world, and what is to be reported of it."""
@@ -106,13 +112,16 @@ class OracleGoal(PlanningAgent[_Lane]):
         self,
         lanes: Sequence[_Lane],
         observations: Sequence[Observation],  # noqa: ARG002
-        states: Tensor,  # noqa: ARG002
+        states: Tensor,
     ) -> Goals[_Lane]:
         """The final one at every decision, or the next."""
-        return Goals(torch.stack([self._next(lane) if lane.goal is None else lane.goal for lane in lanes]), lanes)
+        if self._goal == "next":
+            lanes = [replace(lane, picture=lane.view.privileged.next_image()) for lane in lanes]
+        return Goals(self.aim(lanes, states), lanes)
 
-    def _next(self, lane: _Lane) -> Tensor:
-        return self.encode([lane.view.privileged.next_image()])[0]
+    def aim(self, lanes: Sequence[_Lane], states: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:  # noqa: ARG002
+        """See `PlanningAgent.aim`."""
+        return self.encode([lane.picture for lane in lanes if lane.picture is not None], shift)
 
 
 def _agent(target: str) -> Agent:

@@ -17,10 +17,10 @@ from torch import Tensor
 from agents.devices import Device, choose
 from agents.thinkjepa.checkpoints import SUMS, from_pretrained, locate
 from agents.thinkjepa.distances import Distance, Objective
-from agents.thinkjepa.images import looked_at, to_frames
+from agents.thinkjepa.images import looked_at, shifted, to_frames
 from agents.thinkjepa.planner.config import PlannerConfig
 from agents.thinkjepa.planner.futile import unchanged
-from agents.thinkjepa.planner.latent import LatentPlanner
+from agents.thinkjepa.planner.latent import LatentPlanner, Look
 from agents.thinkjepa.planner.shooting import shift
 from agents.thinkjepa.untrained import UNTRAINED, untrained_model, untrained_world
 from agents.thinkjepa.words import embed
@@ -28,6 +28,15 @@ from agents.thinkjepa.world_model import WorldModel
 from harness.interfaces import Action, Agent, AgentEvent, Observation, TaskView
 
 Precision = Literal["auto", "float32", "bf16"]
+
+Looks = Literal[1, 2, 4]
+
+_MOVED: Mapping[Looks, Sequence[tuple[float, float]]] = {
+    1: (),
+    2: ((0.5, 0.5),),
+    4: ((0.5, 0.0), (0.0, 0.5), (0.5, 0.5)),
+}
+"""By how many patches, to the right and down, the pictures of further looks are moved."""
 
 CAMERA = "rgb_static"
 """The observation that world models see."""
@@ -90,6 +99,9 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
             ``planner.fixed`` leaves out belongs to the actions that a model was trained on.
         planner: The search and its budget.
         objective: What a plan is scored by.
+        looks: How many pictures plans are scored in, moved by half a patch from each other, for a model that was
+            trained on moved pictures: what lies across the edge of tokens in one lies in the middle of a token in
+            another. The search takes as many times longer.
         device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
         precision: Of the predictor's weights; ``auto`` is bfloat16 on a GPU and float32 elsewhere.
 
@@ -105,10 +117,12 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         checkpoint: str,
         planner: PlannerConfig,
         objective: Objective | None = None,
+        looks: Looks = 1,
         device: Device = "auto",
         precision: Precision = "auto",
     ) -> None:
         self._checkpoint = checkpoint
+        self._moved = _MOVED[looks]
         self._objective = objective or Objective()
         self._device = choose(device)
         self._halved = precision == "bf16" or (precision == "auto" and self._device.type == "cuda")
@@ -144,6 +158,16 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
     def goals(self, lanes: Sequence[LaneT], observations: Sequence[Observation], states: Tensor) -> Goals[LaneT]:
         """Where to go from ``states`` ``(E, N, D)``. It leaves ``lanes`` as they are, in case something fails later."""
 
+    @abstractmethod
+    def aim(self, lanes: Sequence[LaneT], states: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
+        """The goals ``(E, N, D)`` that `goals` gave, in pictures that are moved to the right and down.
+
+        Args:
+            lanes: From `goals`.
+            states: Of what is seen now in moved pictures, ``(E, N, D)``.
+            shift: Pixels of the encoder's picture.
+        """
+
     def reset(self, lane: int, view: TaskView, observation: Observation) -> None:
         """See `Agent.reset`.
 
@@ -171,11 +195,14 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         return events
 
     @torch.no_grad()
-    def encode(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> Tensor:
-        """States ``(E, N, D)`` of pictures ``uint8 (H, W, 3)`` of any size."""
+    def encode(self, pictures: Sequence[npt.NDArray[np.uint8]], shift: tuple[int, int] = (0, 0)) -> Tensor:
+        """States ``(E, N, D)`` of pictures ``uint8 (H, W, 3)`` of any size, moved by pixels of the encoder's."""
         encoder = self.world.config.encoder
         pixels = torch.from_numpy(np.stack([looked_at(p, encoder.image_size, encoder.crop) for p in pictures]))
-        return self.world.encode(to_frames(pixels.to(self._device)).unsqueeze(1))[:, 0]
+        frames = to_frames(pixels.to(self._device)).unsqueeze(1)
+        if any(shift):
+            frames = shifted(frames, torch.tensor(shift, device=self._device).expand(len(frames), 2))
+        return self.world.encode(frames)[:, 0]
 
     def require_words(self) -> None:
         """Raise ``ValueError`` unless sentences can be projected without a language model."""
@@ -226,10 +253,12 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         assert self._planner is not None
         config = self._planner_config
         began = time.perf_counter()
-        states = self.encode([observation[CAMERA] for observation in observations])
+        pictures = [observation[CAMERA] for observation in observations]
+        states = self.encode(pictures)
         encoded = time.perf_counter()
         lanes = [_remembering(lane, state) for lane, state in zip(lanes, states, strict=True)]
         goals = self.goals(lanes, observations, states)
+        looks = [self._look_again(pictures, goals, moved) for moved in self._moved]
         aimed = time.perf_counter()
         planned = self._planner.plan(
             states,
@@ -238,11 +267,12 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
             relevance=goals.relevance,
             warm_start=[lane.warm_start for lane in goals.lanes],
             futile=[lane.tried for lane in goals.lanes],
+            looks=looks,
         )
         distances = self._objective(states, goals.states, goals.relevance).tolist()
         rest = shift(planned.mean, 1) if config.horizon > 1 else [None] * len(lanes)
         compute = {
-            "predictor_steps": sum(config.populations) * config.horizon,
+            "predictor_steps": sum(config.populations) * config.horizon * (1 + len(self._moved)),
             "encode_ms": round(1e3 * (encoded - began), 2),
             "goal_ms": round(1e3 * (aimed - encoded), 2),
             "plan_ms": round(1e3 * (time.perf_counter() - aimed), 2),
@@ -260,6 +290,16 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
             tried = (*lane.tried, planned.actions[number, : config.action_block].flatten())
             after.append(replace(lane, queue=queue, warm_start=rest[number], tried=tried, events=events))
         return after
+
+    def _look_again(
+        self, pictures: Sequence[npt.NDArray[np.uint8]], goals: Goals[LaneT], moved: tuple[float, float]
+    ) -> Look:
+        """The lanes in pictures that are moved by so many patches."""
+        encoder = self.world.config.encoder
+        right, down = (round(patches * encoder.patch_size) for patches in moved)
+        states = self.encode(pictures, (right, down))
+        shift = torch.tensor((right, down), device=states.device).expand(len(states), 2) / encoder.image_size
+        return Look(states, self.aim(goals.lanes, states, (right, down)), goals.relevance, shift)
 
 
 def _remembering(lane: LaneT, state: Tensor) -> LaneT:

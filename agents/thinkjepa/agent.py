@@ -15,7 +15,7 @@ from torch import Tensor
 
 from agents import reasoning
 from agents.devices import Device
-from agents.planning import Goals, Lane, PlanningAgent, Precision
+from agents.planning import Goals, Lane, Looks, PlanningAgent, Precision
 from agents.reasoner import Attempt, SubGoal
 from agents.reasoner.loading import VLMConfig
 from agents.reasoner.vlm import VLMReasoner
@@ -84,6 +84,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         hits: Observations in a row that must be near the goal; see `SubgoalMonitor`.
         patience: Decisions after which the reasoner is asked again.
         objective: See `PlanningAgent`.
+        looks: See `PlanningAgent`.
         device: See `PlanningAgent`.
         precision: See `PlanningAgent`.
 
@@ -107,11 +108,17 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         hits: int = 1,
         patience: int = 20,
         objective: Objective | None = None,
+        looks: Looks = 1,
         device: Device = "auto",
         precision: Precision = "auto",
     ) -> None:
         super().__init__(
-            checkpoint=checkpoint, planner=planner, objective=objective, device=device, precision=precision
+            checkpoint=checkpoint,
+            planner=planner,
+            objective=objective,
+            looks=looks,
+            device=device,
+            precision=precision,
         )
         if reasoner != "vlm":
             self.require_words()
@@ -145,12 +152,19 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         """Projections of the lanes' sub-goals."""
         triples = zip(lanes, observations, states, strict=True)
         watched = [self._watched(lane, observation, state) for lane, observation, state in triples]
-        current = [lane.subgoals[0] for lane in watched]
+        goals = self.aim(watched, states)
+        lanes = [replace(lane, goal=goal) for lane, goal in zip(watched, goals, strict=True)]
+        return Goals(goals, lanes, self._maps(watched).to(states.device))
+
+    def aim(self, lanes: Sequence[_Lane], states: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:  # noqa: ARG002
+        """See `PlanningAgent.aim`. Attention maps stay where they are: they are coarser than shifts."""
+        return self.project(self._embeddings([lane.subgoals[0] for lane in lanes]), self._maps(lanes), states)
+
+    def _maps(self, lanes: Sequence[_Lane]) -> Tensor:
+        """Where the reasoner looks for the lanes' sub-goals, ``(E, N)``."""
         uniform = torch.ones(self.world.config.tokens)
-        seen = [self._attention(subgoal) for subgoal in current]
-        maps = torch.stack([uniform if attention is None else attention for attention in seen]).to(states.device)
-        goals = self.project(self._embeddings(current), maps, states)
-        return Goals(goals, [replace(lane, goal=goal) for lane, goal in zip(watched, goals, strict=True)], maps)
+        seen = [self._attention(lane.subgoals[0]) for lane in lanes]
+        return torch.stack([uniform if attention is None else attention for attention in seen])
 
     def _watched(self, lane: _Lane, observation: Observation, state: Tensor) -> _Lane:
         """The lane with the sub-goal that is to be planned for now."""

@@ -138,7 +138,14 @@ class WorldModel(nn.Module):
     # ----------------------------------------------------------------------------------------- planning
 
     def cost(
-        self, state: Tensor, goal: Tensor, actions: Tensor, objective: Objective, relevance: Tensor | None = None
+        self,
+        state: Tensor,
+        goal: Tensor,
+        actions: Tensor,
+        objective: Objective,
+        relevance: Tensor | None = None,
+        *,
+        shift: Tensor | None = None,
     ) -> Tensor:
         """Score candidate action sequences; lanes and candidates run as one batch.
 
@@ -148,12 +155,14 @@ class WorldModel(nn.Module):
             actions: ``(E, P, H, A)``.
             objective: How predicted states are compared with the goal.
             relevance: ``(E, N)``, the sub-goals' attention maps.
+            shift: ``(E, 2)``, by how much the pictures of state and goal were moved; see `condition`.
 
         Returns:
             ``(E, P)`` in float32; lower is better.
         """
         lanes, candidates, horizon, _ = actions.shape
-        conditioning = self.condition(actions.flatten(0, 1))
+        moved = None if shift is None else shift.repeat_interleave(candidates, dim=0)
+        conditioning = self.condition(actions.flatten(0, 1), moved)
         bias = self.key_bias(relevance)
         bias = None if bias is None else bias.repeat_interleave(candidates, dim=0)
         goal = goal.unsqueeze(1)

@@ -26,7 +26,7 @@ from agents.thinkjepa.model import ThinkJEPA
 from agents.thinkjepa.planner.config import PlannerConfig
 from harness.cli import main
 from harness.interfaces import SeedPath, StatedSubGoal, StatesSubGoals, TaskView
-from tests.agents.thinkjepa.tiny import awake, model_config
+from tests.agents.thinkjepa.tiny import IDENTITY_POINT, awake, model_config, world_config
 
 PLANNER = PlannerConfig(population=24, horizon=1, iterations=2, elite_fraction=0.25)
 
@@ -67,6 +67,19 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     model = awake(ThinkJEPA(model_config()))
     assert isinstance(model, ThinkJEPA)
     save_pretrained(model, folder, thresholds={"token_cosine": 1e-6})
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def shifting(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model whose actions have a point in the picture."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("shifting")
+    config = model_config()
+    config = replace(config, world_model=world_config(action_points=(IDENTITY_POINT,)))
+    model = awake(ThinkJEPA(config))
+    assert isinstance(model, ThinkJEPA)
+    save_pretrained(model, folder)
     return str(folder)
 
 
@@ -222,6 +235,23 @@ def test_the_reasoner_can_be_asked_before_every_decision(checkpoint: str) -> Non
     agent.act({0: see(1)})
     subgoal, *_ = agent.pop_events(0)
     assert subgoal.data == {"text": "Put the blue cube on the tray.", "left": 1}
+
+
+@pytest.mark.parametrize("make", [thinkjepa, oracle, flat])
+def test_further_looks_change_the_plan_and_its_price(make: Any, shifting: str) -> None:
+    """And not what a lane does beside others."""
+    costs = []
+    for looks in (1, 2, 4):
+        together, alone = make(shifting, looks=looks), make(shifting, looks=looks)
+        for lane in range(2):
+            together.reset(lane, view(key=str(lane)), see(lane))
+        alone.reset(5, view(key="1"), see(1))
+        acted = together.act({lane: see(lane) for lane in range(2)})
+        np.testing.assert_array_equal(alone.act({5: see(1)})[5], acted[1])
+        told = {event.kind: event.data for event in together.pop_events(1)}
+        assert told["compute"]["predictor_steps"] == 48 * looks
+        costs.append(told["plan"]["costs"][-1])
+    assert len(set(costs)) == 3
 
 
 @pytest.mark.parametrize("make", [thinkjepa, oracle, flat])

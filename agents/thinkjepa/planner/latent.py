@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy.typing as npt
 import torch
@@ -19,6 +20,26 @@ from agents.thinkjepa.world_model import WorldModel
 # candidate of two steps of 64 tokens of width 128: in float32 2.3 to 2.7 ms of CPU time at 512 to 4096 tokens, 2.9 at
 # 8192, 3.3 at 16384, where activations have left the caches; in bfloat16 1.24 at 512, 1.18 at 4096.
 _CPU_TOKENS = {4: 1024, 2: 4096}
+
+
+class Look(NamedTuple):
+    """States and goals of all lanes, seen in pictures that are moved a little.
+
+    Attributes:
+        state: ``(E, N, D)``, from `WorldModel.encode`.
+        goal: ``(E, N, D)``.
+        relevance: ``(E, N)``, the sub-goals' attention maps.
+        shift: ``(E, 2)``, by how much the pictures were moved, 1 for a whole side; ``None`` for not at all.
+    """
+
+    state: Tensor
+    goal: Tensor
+    relevance: Tensor | None = None
+    shift: Tensor | None = None
+
+    def lane(self, number: int) -> Look:
+        """One of them, still with the E axis (of length 1)."""
+        return Look(*(part if part is None else part[number : number + 1] for part in self))  # type: ignore[arg-type]
 
 
 class LatentPlanner:
@@ -85,6 +106,7 @@ class LatentPlanner:
         relevance: Tensor | None = None,
         warm_start: Sequence[Tensor | None] | None = None,
         futile: Sequence[Sequence[Tensor]] | None = None,
+        looks: Sequence[Look] = (),
     ) -> Plan:
         """Actions that should bring each lane's state to its goal.
 
@@ -96,6 +118,8 @@ class LatentPlanner:
             warm_start: Per lane the mean ``(H, A)`` that is left of its plan before (`shooting.shift`), or ``None``.
             futile: Per lane the model actions ``(A,)`` that have changed nothing in its state, see
                 `PlannerConfig.futile`.
+            looks: The same lanes in other pictures; a candidate costs the mean over all of them. What lies across the
+                edges of tokens in one picture lies within a token in another.
 
         Raises:
             ValueError: Seeds, warm starts or futile actions are not one per lane, or the model is in training mode.
@@ -109,8 +133,10 @@ class LatentPlanner:
         start = None if warm_start is None else warm_starts(warm_start, like=noise)
         tried = [torch.stack(list(actions)).to(state.device) if actions else None for actions in futile or ()]
 
+        everything = [Look(state, goal, relevance), *looks]
+
         def cost(candidates: Tensor) -> Tensor:
-            costs = self._score(state, goal, candidates, relevance)
+            costs = torch.stack([self._score(look, candidates) for look in everything]).mean(0)
             if not self.config.futile or not any(actions is not None for actions in tried):
                 return costs
             stay = self.objective(state, goal, relevance)
@@ -130,18 +156,19 @@ class LatentPlanner:
         near, again = (self._box.to_units(actions)[..., decisive] for actions in (candidates[:, 0], tried))
         return expect(costs, stay, near, again, self.config.futile)
 
-    def _score(self, state: Tensor, goal: Tensor, candidates: Tensor, relevance: Tensor | None) -> Tensor:
+    def _score(self, look: Look, candidates: Tensor) -> Tensor:
         """Costs ``(E, P)`` of candidates ``(E, P, H, A)``, in pieces that suit the device."""
         if self._piece is None:
             # Captured graphs return the same memory at every call.
-            return self._cost(state, goal, candidates, self.objective, relevance).clone()
+            return self._cost(
+                look.state, look.goal, candidates, self.objective, look.relevance, shift=look.shift
+            ).clone()
         rows = []
-        for lane in range(len(state)):
-            one = slice(lane, lane + 1)
-            weight = None if relevance is None else relevance[one]
+        for number in range(len(look.state)):
+            one = look.lane(number)
             costs = [
-                self._cost(state[one], goal[one], piece, self.objective, weight)
-                for piece in candidates[one].split(self._piece, dim=1)
+                self._cost(one.state, one.goal, piece, self.objective, one.relevance, shift=one.shift)
+                for piece in candidates[number : number + 1].split(self._piece, dim=1)
             ]
             rows.append(torch.cat(costs, dim=1))
         return torch.cat(rows)

@@ -9,7 +9,7 @@ import torch
 from agents.thinkjepa.distances import DISTANCES, Objective, calibrate, l1, l2, pooled_cosine, token_cosine
 from agents.thinkjepa.planner import latent
 from agents.thinkjepa.planner.config import CEM, ICEM
-from agents.thinkjepa.planner.latent import LatentPlanner
+from agents.thinkjepa.planner.latent import LatentPlanner, Look
 from agents.thinkjepa.planner.sampling import draw_noise
 from agents.thinkjepa.planner.shooting import ActionBox, plan, shift
 from agents.thinkjepa.planner.subgoals import SubgoalMonitor, Verdict
@@ -55,6 +55,21 @@ def test_a_lanes_plan_depends_on_no_other_lane(config):
         )
         for part, whole in zip(alone, together, strict=True):
             assert torch.equal(part[0], whole[lane])
+
+
+def test_a_candidate_costs_the_mean_over_all_looks():
+    model = world_model(action_points=(IDENTITY_POINT,))
+    state, goal = lanes(model, 2)
+    shift = torch.full((2, 2), 0.1)
+    other = Look(*lanes(model, 2), shift=shift)
+    found = planner(model, replace(CONFIG, execute="best", keep_elites=0)).plan(state, goal, [1, 2], looks=[other])
+    actions = found.actions.unsqueeze(1)
+    costs = [
+        model.cost(look.state, look.goal, actions, Objective(), shift=look.shift)[:, 0]
+        for look in (Look(state, goal), other)
+    ]
+    torch.testing.assert_close(found.costs[:, -1], (costs[0] + costs[1]) / 2, rtol=1e-3, atol=1e-5)
+    assert not torch.allclose(costs[1], model.cost(other.state, other.goal, actions, Objective())[:, 0])
 
 
 def test_pieces_do_not_change_the_plan(monkeypatch):
