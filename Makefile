@@ -30,7 +30,7 @@ torch-cuda:
 
 demo: install
 	@rm -rf $(DEMO)
-	$(BIN)/harness run -m benchmark=thinkbench agent=$(AGENTS) limit=8 video=first:2 executor=ray run_dir=$(DEMO)
+	$(BIN)/harness run -m benchmark=thinkbench agent=$(AGENTS) limit=4 video=first:1 executor=ray run_dir=$(DEMO)
 	@$(BIN)/harness report $(DEMO)/* > $(DEMO)/report.md
 	@cat $(DEMO)/report.md
 	@echo "Report: $(DEMO)/report.md"

@@ -28,10 +28,10 @@ def test_the_demo_runs_and_tells_the_truth(tmp_path: Path) -> None:
     run_line, report_line = demo_lines()
     words = shlex.split(run_line)
     assert words[0].endswith("harness")
-    assert "limit=8" in words
+    assert "limit=4" in words
     assert "benchmark=thinkbench" in words
     folder = tmp_path / "demo"
-    changed = {"limit=8": "limit=2", "video=first:2": "video=first:1"}
+    changed = {"limit=4": "limit=2"}
     words = [changed.get(word, re.sub(r"^run_dir=.*", f"run_dir={folder}", word)) for word in words[1:]]
     harness = [sys.executable, "-m", "harness"]
     environment = {**os.environ, "COLUMNS": "200"}
