@@ -20,7 +20,7 @@ class Frame(NamedTuple):
 
     Attributes:
         rgb: ``uint8 (H, W, 3)``.
-        depth: Metres along the optical axis, ``float32 (H, W)``.
+        depth: Metres along the optical axis, ``float32 (H, W)``; rounding may put the far plane a hair beyond itself.
         segmentation: Body id at each pixel, -1 for none, ``int32 (H, W)``.
     """
 
@@ -76,7 +76,7 @@ class Camera:
         metres = self.far * self.near / (self.far - (self.far - self.near) * buffer)
         return Frame(
             rgb=np.ascontiguousarray(np.asarray(rgba, dtype=np.uint8).reshape(*shape, 4)[:, :, :3]),
-            depth=np.clip(metres, self.near, self.far),
+            depth=np.asarray(metres, dtype=np.float32),
             segmentation=np.array(segmentation, dtype=np.int32).reshape(shape),
         )
 

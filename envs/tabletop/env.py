@@ -145,7 +145,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
             if not any(name in self._keys for name in names.values()):
                 continue
             frame = self.world.render(camera, self._image_size)
-            observation |= {name: getattr(frame, field) for field, name in names.items() if name in self._keys}
+            seen = {"rgb": frame.rgb, "depth": np.minimum(frame.depth, FAR), "segmentation": frame.segmentation}
+            observation |= {name: seen[field] for field, name in names.items() if name in self._keys}
         if ROBOT_OBS in self._keys:
             observation[ROBOT_OBS] = self._robot_obs()
         return observation
