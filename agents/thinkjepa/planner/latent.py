@@ -131,21 +131,18 @@ class LatentPlanner:
                 raise ValueError(f"{len(given)} {name} for {len(state)} lanes; give one per lane")
         noise = draw_noise(self.config, self._box.dim, seeds).to(state.device)
         start = None if warm_start is None else warm_starts(warm_start, like=noise)
-        tried = [torch.stack(list(actions)).to(state.device) if actions else None for actions in futile or ()]
-
         everything = [Look(state, goal, relevance), *looks]
+        tried = {
+            lane: torch.stack(list(actions)).to(state.device) for lane, actions in enumerate(futile or ()) if actions
+        }
+        stay = self.objective(state, goal, relevance)
 
         def cost(candidates: Tensor) -> Tensor:
             costs = torch.stack([self._score(look, candidates) for look in everything]).mean(0)
-            if not self.config.futile or not any(actions is not None for actions in tried):
-                return costs
-            stay = self.objective(state, goal, relevance)
-            return torch.stack(
-                [
-                    costs[lane] if actions is None else self._expect(costs[lane], stay[lane], candidates[lane], actions)
-                    for lane, actions in enumerate(tried)
-                ]
-            )
+            if self.config.futile:
+                for lane, actions in tried.items():
+                    costs[lane] = self._expect(costs[lane], stay[lane], candidates[lane], actions)
+            return costs
 
         return plan(cost, self.config, self._box, noise, start)
 
