@@ -155,6 +155,16 @@ def read_plans(root: Path, splits: Collection[Split] = SPLITS) -> Iterator[Quest
             yield from (Question.from_row(row) for row in table.to_pylist() if row["split"] in splits)
 
 
+def count_questions(root: Path) -> int:
+    """How many questions a set has, by the headers of its files.
+
+    Raises:
+        PlansError: There is no complete set of plans.
+    """
+    digest(root)
+    return sum(pq.read_metadata(root / name).num_rows for name, _ in read_checksums(root) if name.startswith(DATA))
+
+
 def digest(root: Path) -> str:
     """SHA-256 of ``SHA256SUMS`` (hex), which stands for the whole set.
 

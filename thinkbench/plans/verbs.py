@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import get_args
 
-from harness.plans import Answers, read_plans
+from harness.plans import Answers, count_questions
 from thinkbench.generator import Wording
 from thinkbench.plans.making import Making, load_suite_once, make_plans
 from thinkbench.plans.verdicts import markdown, report, verdicts
@@ -26,7 +26,7 @@ def check_plans(arguments: argparse.Namespace) -> int:
     """Carry out ``harness check-plans``; returns the exit status."""
     answers = Answers.read(arguments.answers)
     found = verdicts(arguments.plans, answers)
-    data = report(found, answers, asked=sum(1 for _ in read_plans(arguments.plans)))
+    data = report(found, answers, asked=count_questions(arguments.plans))
     print(json.dumps(data, indent=1) if arguments.format == "json" else markdown(data), end="")
     return 0
 
