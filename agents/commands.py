@@ -30,7 +30,9 @@ def add_answer(verbs: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("plans", type=Path, metavar="PLANS", help="a folder of `harness plans`")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="answers to write (JSON)")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE", help="answers (JSON); those it holds already stay"
+    )
     parser.add_argument(
         "--replay",
         type=Path,

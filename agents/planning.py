@@ -12,10 +12,11 @@ from typing import Any, Generic, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from gymnasium.spaces import Box
 from torch import Tensor
 
 from agents.devices import Device, choose
-from agents.thinkjepa.checkpoints import SUMS, from_pretrained, locate
+from agents.thinkjepa.checkpoints import SUMS, CheckpointError, from_pretrained, locate
 from agents.thinkjepa.distances import Distance, Objective
 from agents.thinkjepa.images import looked_at, shifted, to_frames
 from agents.thinkjepa.planner.config import PlannerConfig
@@ -150,6 +151,18 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         """See `Agent.checkpoint_path`: the sums of weights and configuration, so that a card may be edited."""
         return None if name == UNTRAINED else locate(name) / SUMS
 
+    @classmethod
+    def check_actions(cls, settings: Mapping[str, Any], action_space: Box) -> None:
+        """See `Agent.check_actions`: whether the checkpoint was trained on such actions."""
+        checkpoint = settings["checkpoint"]
+        if checkpoint == UNTRAINED:
+            return
+        try:
+            world = from_pretrained(checkpoint).model.world_model
+        except CheckpointError as error:
+            raise ValueError(f"agent.checkpoint={checkpoint}: {error}") from error
+        _require_actions(checkpoint, world, PlannerConfig(**settings["planner"]), action_space)
+
     @abstractmethod
     def begin(self, view: TaskView, observation: Observation) -> LaneT:
         """What is remembered of a stage at its start."""
@@ -232,13 +245,7 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         if self._checkpoint == UNTRAINED and self.world.config.action_dim != components:
             self.world = self._ready(untrained_world(self.world, components).to(self._device))
             self.model.world_model = self.world
-        if self.world.config.action_dim != components:
-            raise ValueError(
-                f"agent.checkpoint={self._checkpoint} was trained in another world: planner.action_block="
-                f"{self._planner_config.action_block} actions of {low.size} components do not make up the "
-                f"{self.world.config.action_dim} of the model's actions. Train one here with `harness train "
-                f"world_model`, or try how the agent runs with agent.checkpoint={UNTRAINED}"
-            )
+        _require_actions(self._checkpoint, self.world, self._planner_config, view.action_space)
         self._planner = LatentPlanner(self.world, self._planner_config, self._objective, low=low, high=high)
         self._bounds = bounds
 
@@ -300,6 +307,18 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         states = self.encode(pictures, (right, down))
         shift = torch.tensor((right, down), device=states.device).expand(len(states), 2) / encoder.image_size
         return Look(states, self.aim(goals.lanes, states, (right, down)), goals.relevance, shift)
+
+
+def _require_actions(checkpoint: str, world: WorldModel, planner: PlannerConfig, action_space: Box) -> None:
+    """Raise ``ValueError`` unless the planner's actions there are those of the world model."""
+    components = action_space.low.size
+    if world.config.action_dim != components * planner.action_block:
+        raise ValueError(
+            f"agent.checkpoint={checkpoint} was trained in another world: planner.action_block={planner.action_block} "
+            f"actions of {components} components do not make up the {world.config.action_dim} of the model's actions. "
+            f"Train one here with `harness train world_model`, or try how the agent runs with "
+            f"agent.checkpoint={UNTRAINED}"
+        )
 
 
 def _remembering(lane: LaneT, state: Tensor) -> LaneT:

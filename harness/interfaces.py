@@ -206,6 +206,18 @@ class Agent(ABC):
         """
         return {}
 
+    @classmethod  # noqa: B027
+    def check_actions(cls, settings: Mapping[str, Any], action_space: gymnasium.spaces.Box) -> None:
+        """Refuse actions that the agent cannot give when it is built with ``settings``; asked before a run starts.
+
+        Args:
+            settings: As in `content`.
+            action_space: `Benchmark.action_space`; where that is ``None``, nothing is asked.
+
+        Raises:
+            ValueError: They do not fit; the message names the key and the remedy.
+        """
+
     @classmethod
     def checkpoint_path(cls, name: str) -> Path | None:
         """What identifies the checkpoint that a parameter ``checkpoint`` or ``*_checkpoint`` names: a file or folder.
@@ -399,6 +411,10 @@ class Benchmark(ABC):
     @abstractmethod
     def make_env(self, request: EnvRequest) -> TaskEnv:
         """A fresh environment. Called in the worker that will own it."""
+
+    def action_space(self) -> gymnasium.spaces.Box | None:
+        """The actions that every environment of `make_env` takes; ``None`` where they are not known before."""
+        return None
 
     @abstractmethod
     def control_hz(self) -> float | None:

@@ -165,6 +165,17 @@ def count_questions(root: Path) -> int:
     return sum(pq.read_metadata(root / name).num_rows for name, _ in read_checksums(root) if name.startswith(DATA))
 
 
+def question_ids(root: Path) -> list[str]:
+    """The ``id`` of every question, in the order of the set; nothing else is read, and no file is checked.
+
+    Raises:
+        PlansError: There is no complete set of plans.
+    """
+    digest(root)
+    files = [root / name for name, _ in read_checksums(root) if name.startswith(DATA)]
+    return [id_ for file in files for id_ in pq.read_table(file, columns=["id"])["id"].to_pylist()]
+
+
 def digest(root: Path) -> str:
     """SHA-256 of ``SHA256SUMS`` (hex), which stands for the whole set.
 

@@ -97,7 +97,7 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
             so they are not drawn again.
 
     Raises:
-        ConfigError: if the agent or benchmark cannot be built from the configuration.
+        ConfigError: if the agent or benchmark cannot be built from the configuration, or they do not fit each other.
     """
     config = composed.config
     agent_class, arguments = check_agent(config.agent)
@@ -114,6 +114,7 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
             recorded_as["image_size"] = config.dataset.image_size
         protocol["collection"] = recorded_as
     checkpoints = _checkpoints(agent_class, arguments)
+    _check_actions(agent_class, arguments, benchmark)
     identity = RunIdentity(
         benchmark=config.benchmark["name"],
         protocol=protocol,
@@ -212,6 +213,16 @@ def _checkpoints(agent_class: type[Agent], arguments: dict[str, Any]) -> dict[st
     except ValueError as error:
         raise ConfigError(f"agent: {error}") from error
     return hashes | {key: hash_path(path) for key, path in further.items()}
+
+
+def _check_actions(agent_class: type[Agent], arguments: dict[str, Any], benchmark: Benchmark) -> None:
+    action_space = benchmark.action_space()
+    if action_space is None:
+        return
+    try:
+        agent_class.check_actions(arguments, action_space)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def check_run_dir(run_dir: Path) -> None:

@@ -12,9 +12,10 @@ from importlib.metadata import version
 from typing import ClassVar, Literal, get_args
 
 import pandas as pd
+from gymnasium.spaces import Box
 
 from envs.bullet import Renderer, resolved
-from envs.tabletop.actions import Control
+from envs.tabletop.actions import Control, action_space
 from envs.tabletop.cameras import CAMERAS
 from envs.tabletop.robot import Visuals
 from envs.tabletop.world import CONTROL_HZ, WORLD_VERSION
@@ -251,6 +252,10 @@ class ThinkBench(Benchmark):
             film=request.video,
             render_mode="rgb_array" if request.video else None,
         )
+
+    def action_space(self) -> Box:
+        """That of the protocol's control."""
+        return action_space(self.protocol.control)
 
     def control_hz(self) -> float | None:
         """20 actions per second in delta control; skills take as long as they take."""

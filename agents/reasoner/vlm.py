@@ -75,7 +75,7 @@ class VLMReasoner:
         """Which weights answer: the commit of a hub model, or a hash of the folder; and one of the adapter."""
         folders = [Path(path) for path in (located(self._config.model), self._config.lora) if path is not None]
         commit = str(getattr(self._model.config, "_commit_hash", None))
-        return "+".join(_sum(folder) if folder.is_dir() else commit for folder in folders)
+        return "+".join(_weights_hash(folder) if folder.is_dir() else commit for folder in folders)
 
     @property
     def language_dim(self) -> int:
@@ -200,7 +200,7 @@ def _digest(picture: _Picture) -> bytes:
     return hashlib.blake2b(repr(picture.shape).encode() + picture.tobytes(), digest_size=16).digest()
 
 
-def _sum(folder: Path) -> str:
+def _weights_hash(folder: Path) -> str:
     """SHA-256 of the weights in a folder, the first 64 bits in hex."""
     sums = [file_sha256(weights) for weights in sorted(folder.glob("*.safetensors"))]
     return hashlib.sha256("".join(sums).encode()).hexdigest()[:16]

@@ -11,11 +11,12 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
+from gymnasium.spaces import Box
 
 from envs.bullet.client import Renderer, resolved
 from envs.calvin.assets import AssetSet, find_assets
 from envs.calvin.chains import CHAIN_LENGTH, CHAINS
-from envs.calvin.env import OBSERVATION_KEYS, ActionMode, CalvinEnv, PlayTableEnv
+from envs.calvin.env import OBSERVATION_KEYS, ActionMode, CalvinEnv, PlayTableEnv, action_space
 from envs.calvin.frozen import DATA_SHA256, load_chains
 from envs.calvin.initial import ROBOT_OBS, SceneHash
 from envs.calvin.language import INSTRUCTIONS
@@ -212,6 +213,10 @@ class Calvin(Benchmark):
             render_mode=render_mode,
             assets=self._assets,
         )
+
+    def action_space(self) -> Box:
+        """That of the protocol's mode."""
+        return action_space(ActionMode(self.protocol.action_mode))
 
     def control_hz(self) -> float:
         """30 actions per second."""

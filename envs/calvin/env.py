@@ -76,7 +76,8 @@ def _observation_spaces() -> dict[str, spaces.Space[Any]]:
     }
 
 
-def _action_space(mode: ActionMode) -> spaces.Box:
+def action_space(mode: ActionMode) -> spaces.Box:
+    """The actions of a mode, ``(7,)``."""
     if mode is ActionMode.RELATIVE:
         return spaces.Box(-1.0, 1.0, (7,), np.float32)
     reach = np.array([1.0, 1.0, 2.0, np.pi, np.pi, np.pi, 1.0], dtype=np.float32)
@@ -115,7 +116,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, Any], Any]):
             raise ValueError(f"render_mode must be None or 'rgb_array', not {render_mode!r}")
         self.render_mode = render_mode
         self.action_mode = ActionMode(action_mode)
-        self.action_space = _action_space(self.action_mode)
+        self.action_space = action_space(self.action_mode)
         available = _observation_spaces()
         self.observation_space = spaces.Dict({key: available[key] for key in observation_keys})
         self._keys = tuple(observation_keys)

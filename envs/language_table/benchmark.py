@@ -9,12 +9,20 @@ from importlib.metadata import version
 from typing import Any, ClassVar
 
 import pandas as pd
+from gymnasium.spaces import Box
 
 from envs.language_table import geometry
 from envs.language_table.assets import AssetSet, find_assets
 from envs.language_table.blocks import BlockMode
 from envs.language_table.boards import BOARDS_PER_FAMILY, BOARDS_SHA256, FROZEN_FAMILIES, FROZEN_MODES, frozen_boards
-from envs.language_table.env import DEFAULT_KEYS, OBSERVATION_KEYS, STATIC_CAMERA, VISUALS, LanguageTableEnv
+from envs.language_table.env import (
+    DEFAULT_KEYS,
+    OBSERVATION_KEYS,
+    STATIC_CAMERA,
+    VISUALS,
+    LanguageTableEnv,
+    action_space,
+)
 from envs.language_table.training import PLAY, PLAY_STEPS, training_boards
 from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, RateCell, Stage, Table
 
@@ -180,6 +188,10 @@ class LanguageTable(Benchmark):
             render_mode="rgb_array" if request.video else None,
             assets=self._assets,
         )
+
+    def action_space(self) -> Box:
+        """Shifts of the rod."""
+        return action_space()
 
     def control_hz(self) -> float:
         """Ten actions per second."""

@@ -61,6 +61,12 @@ def _observation_spaces() -> dict[str, spaces.Space[Any]]:
     }
 
 
+def action_space() -> spaces.Box:
+    """Shifts in metres, ``(2,)``."""
+    limit = geometry.ACTION_LIMIT
+    return spaces.Box(-limit, limit, (2,), np.float32)
+
+
 class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
     """One table.
 
@@ -117,8 +123,7 @@ class LanguageTableEnv(gymnasium.Env[dict[str, Any], Any]):
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode must be None or 'rgb_array', not {render_mode!r}")
         self.render_mode = render_mode
-        limit = geometry.ACTION_LIMIT
-        self.action_space = spaces.Box(-limit, limit, (2,), np.float32)
+        self.action_space = action_space()
         available = _observation_spaces()
         self.observation_space = spaces.Dict({key: available[key] for key in observation_keys})
         self._keys = tuple(observation_keys)

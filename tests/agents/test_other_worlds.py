@@ -149,16 +149,36 @@ def test_the_run_says_that_it_is_untrained(tmp_path: Path, capsys: pytest.Captur
     assert f"# standard   no: {UNTRAINED}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("agent", ["thinkjepa", "flat_cem", "oracle_goal"])
 @pytest.mark.parametrize(("world", "components"), [("calvin", 7), ("language_table", 2)])
-def test_weights_of_another_world_are_refused_with_what_to_do(
-    world: str, components: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_weights_of_another_world_are_refused_before_anything_starts_with_what_to_do(
+    world: str, components: int, agent: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(tmp_path / "run", world, "flat_cem", *PLANNER) == 4
+    assert run(tmp_path / "run", world, agent, *PLANNER) == 2
+    assert not (tmp_path / "run").exists()
     told = capsys.readouterr().err
-    assert "agent.checkpoint=tiny-tabletop was trained in another world" in told
+    assert "error: agent.checkpoint=tiny-tabletop was trained in another world" in told
     assert f"{components} components do not make up the 6 of the model's actions" in told
     assert "`harness train world_model`" in told
     assert "agent.checkpoint=untrained" in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("benchmark=calvin",),
+        ("benchmark=calvin", "protocol.action_mode=absolute"),
+        ("benchmark=language_table",),
+        ("benchmark=thinkbench",),
+        ("benchmark=thinkbench", "protocol=thinkbench-delta"),
+        ("benchmark=subgoals",),
+    ],
+)
+def test_benchmarks_know_the_actions_of_their_environments(words: Sequence[str]) -> None:
+    config = compose_runs([*words, "agent=noop"])[0].config
+    benchmark = build_benchmark(config.benchmark, config.protocol)
+    with closing(benchmark.make_env(EnvRequest(()))) as env:
+        assert benchmark.action_space() == env.action_space
 
 
 def test_untrained_weights_are_always_the_same_and_disturb_no_draws() -> None:

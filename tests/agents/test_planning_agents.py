@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
@@ -186,6 +187,22 @@ def test_other_actions_than_the_models_are_refused(checkpoint: str) -> None:
     wrong = TaskView("", space, None, 4, 0, SeedPath(0, "e", 0), Truth())
     with pytest.raises(ValueError, match="do not make up the 3 of the model's actions"):
         oracle(checkpoint).reset(0, wrong, see(0))
+
+
+def test_actions_are_checked_before_an_agent_is_built(checkpoint: str, tmp_path: Path) -> None:
+    def check(components: int, named: str, **planner: Any) -> None:
+        space = Box(-1.0, 1.0, (components,), np.float32)
+        FlatCEM.check_actions({"checkpoint": named, "planner": planner}, space)
+
+    check(3, checkpoint)
+    check(1, checkpoint, action_block=3)
+    check(7, "untrained")
+    with pytest.raises(ValueError, match="action_block=2 actions of 3 components do not make up the 3 of the model's"):
+        check(3, checkpoint, action_block=2)
+    shutil.copytree(checkpoint, tmp_path / "damaged")
+    (tmp_path / "damaged" / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"^agent\.checkpoint=.*damaged: .* was changed; fetch it again"):
+        check(3, str(tmp_path / "damaged"))
 
 
 @pytest.mark.parametrize("make", [thinkjepa, oracle])

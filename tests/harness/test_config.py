@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from gymnasium.spaces import Box
 
 from harness.cli import main
 from harness.config import compose_runs, parse_video
 from harness.instantiate import ConfigError
 from tests.harness.toy_runs import ROOT, TOY, run_toy
+from tests.toys import ToyBenchmark, Walker
 
 CONFIGS = ROOT / "tests" / "configs"
 
@@ -66,6 +70,20 @@ def test_mistakes_are_named(override: str, message: str, tmp_path: Path, capsys:
     assert message in error
     assert error.count("\n") <= 2
     assert not run_dir.exists()
+
+
+def test_actions_that_the_agent_cannot_give_are_refused_where_they_are_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(cls: type[Walker], settings: Mapping[str, Any], action_space: Box) -> None:
+        raise ValueError(f"agent.gain={settings['gain']}: not for {action_space.shape}; give another")
+
+    monkeypatch.setattr(Walker, "check_actions", classmethod(check))
+    assert run_toy(tmp_path / "unknown", "limit=1") == 0
+    monkeypatch.setattr(ToyBenchmark, "action_space", lambda self: Box(-1.0, 1.0, (2,)))
+    assert run_toy(tmp_path / "known", "limit=1") == 2
+    assert "error: agent.gain=0.5: not for (2,); give another" in capsys.readouterr().err
+    assert not (tmp_path / "known").exists()
 
 
 def test_an_agent_must_be_given(capsys: pytest.CaptureFixture[str]) -> None:

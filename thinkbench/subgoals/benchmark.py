@@ -9,8 +9,10 @@ from importlib.metadata import version
 from typing import ClassVar, Literal, get_args
 
 import pandas as pd
+from gymnasium.spaces import Box
 
 from envs.bullet import Renderer, resolved
+from envs.tabletop.actions import action_space
 from envs.tabletop.cameras import CAMERAS
 from envs.tabletop.robot import Visuals
 from envs.tabletop.world import WORLD_VERSION
@@ -151,6 +153,10 @@ class Subgoals(Benchmark):
             film=request.video,
             render_mode="rgb_array" if request.video else None,
         )
+
+    def action_space(self) -> Box:
+        """That of skills."""
+        return action_space("skill")
 
     def control_hz(self) -> float | None:
         """Skills take as long as they take."""

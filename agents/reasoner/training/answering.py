@@ -25,13 +25,15 @@ from agents.thinkjepa.config import WorldModelConfig
 from agents.thinkjepa.presets import preset
 from harness.dataset import file_sha256
 from harness.interfaces import SeedPath, TaskView
-from harness.plans import SPLITS, Answered, Answers, PlansError, Question, Said, digest, read_plans
+from harness.plans import SPLITS, Answered, Answers, PlansError, Question, Said, digest, question_ids, read_plans
 
 _SAVED_EVERY = 20
 
 
 def answer_all(arguments: argparse.Namespace) -> None:
     """Carry out ``harness answer``; prints the file.
+
+    What the file holds already is not asked again, and stays there whatever is asked now.
 
     Raises:
         ValueError: An argument is impossible; the message names it and the remedy.
@@ -44,17 +46,25 @@ def answer_all(arguments: argparse.Namespace) -> None:
     reasoner, named = _reasoner(arguments, world)
     answers = Answers(digest(arguments.plans), named, world.encoder.crop, world.grid, ())
     known = _known(arguments.output, answers)
-    answered: list[Answered] = []
+    fresh = [question for question in questions if question.id not in known]
+    order = question_ids(arguments.plans)
+
+    def save() -> None:
+        kept = [known[one] for one in order if one in known]
+        replace(answers, answers=kept).write(arguments.output)
+
     console = Console(stderr=True)
-    for question in track(questions, "answer", console=console, disable=not console.is_terminal):
-        fresh = question.id not in known
-        answered.append(ask(reasoner, question) if fresh else known[question.id])
-        if fresh and len(answered) % _SAVED_EVERY == 0:
-            replace(answers, answers=answered).write(arguments.output)
-    replace(answers, answers=answered).write(arguments.output)
+    try:
+        for count, question in enumerate(track(fresh, "answer", console=console, disable=not console.is_terminal), 1):
+            known[question.id] = ask(reasoner, question)
+            if count % _SAVED_EVERY == 0:
+                save()
+    finally:
+        if known:
+            save()
     print(arguments.output)
     if arguments.replay is not None:
-        record(arguments.replay, to_replay(questions, answered))
+        record(arguments.replay, to_replay(questions, [known[question.id] for question in questions]))
         print(arguments.replay)
 
 
