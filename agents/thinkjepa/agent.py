@@ -48,21 +48,20 @@ class _Lane(Lane):
         subgoals: Those that are left.
         history: Those before, the oldest first.
         monitor: Watches the first that is left.
-        goal: The state that was last planned towards, ``(N, D)``.
     """
 
     subgoals: Sequence[SubGoal]
     monitor: SubgoalMonitor
     history: tuple[Attempt, ...] = ()
-    goal: Tensor | None = None
 
 
 class ThinkJEPAAgent(PlanningAgent[_Lane]):
     """Asks the reasoner for sub-goals, projects the first into the world model's states, and plans towards it.
 
-    The goal state is projected anew from every observation. After an action the distance of what is seen now from the
-    goal that the action was planned for says whether the sub-goal is reached; then the next one is taken up. Where it
-    is not reached within ``patience`` decisions, or none is left, the reasoner is asked again and told what was tried.
+    The goal state is projected anew from every observation. Where a sub-goal holds, its goal is the state as it is: so
+    the distance of what is seen after an action from its goal says whether it is reached; then the next one is taken
+    up. Where it is not reached within ``patience`` decisions, or none is left, the reasoner is asked again and told
+    what was tried.
 
     Besides `PlanningAgent`'s events it reports ``subgoal`` (``text``, ``left``), ``reached`` (``text``, ``distance``),
     ``replan``, and those of `reasoning.Asking`. It reads ground truth with ``reasoner=scripted`` only.
@@ -152,9 +151,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         """Projections of the lanes' sub-goals."""
         triples = zip(lanes, observations, states, strict=True)
         watched = [self._watched(lane, observation, state) for lane, observation, state in triples]
-        goals = self.aim(watched, states)
-        lanes = [replace(lane, goal=goal) for lane, goal in zip(watched, goals, strict=True)]
-        return Goals(goals, lanes, self._maps(watched).to(states.device))
+        return Goals(self.aim(watched, states), watched, self._maps(watched).to(states.device))
 
     def aim(self, lanes: Sequence[_Lane], states: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:  # noqa: ARG002
         """See `PlanningAgent.aim`. Attention maps stay where they are: they are coarser than shifts."""
@@ -168,13 +165,13 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
 
     def _watched(self, lane: _Lane, observation: Observation, state: Tensor) -> _Lane:
         """The lane with the sub-goal that is to be planned for now."""
-        if lane.goal is None:  # nothing has been done about the first sub-goal yet
+        if lane.step == 0:  # nothing has been done about the first sub-goal yet
             return lane
         if self._ask == "every":
             return self._asked(lane, observation)
         current = lane.subgoals[0]
-        attention = self._attention(current)
-        distance = self._objective(state, lane.goal, None if attention is None else attention.to(state.device)).item()
+        goal = self.aim([lane], state.unsqueeze(0))[0]
+        distance = self._objective(state, goal, self._maps([lane])[0].to(state.device)).item()
         lane = replace(lane, monitor=copy(lane.monitor), events=list(lane.events))
         verdict = lane.monitor.observe(distance)
         if verdict is Verdict.GO_ON:

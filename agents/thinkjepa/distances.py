@@ -38,6 +38,24 @@ def l2(state: Tensor, goal: Tensor, weight: Tensor | None = None) -> Tensor:
     return _mean((state - goal).square().mean(-1), weight)
 
 
+def change_cosine(state: Tensor, goal: Tensor, start: Tensor, weight: Tensor | None = None) -> Tensor:
+    """``1 - cos`` of the changes from ``start`` to ``state`` and from ``start`` to ``goal``, over all tokens at once.
+
+    Predictions err by about as much whatever is to be done. So where little is left to be done, every prediction lies
+    further from the goal than the state as it is; what is to be done has a direction all the same. Shapes as above; the
+    length of the predicted change is enlarged by `STILL` per number, so that changing nothing costs 1 and hardly
+    changing anything about as much.
+    """
+    done, wanted = state - start, goal - start
+    along = _mean((done * wanted).mean(-1), weight)
+    lengths = [_mean(change.square().mean(-1), weight).sqrt() for change in (done, wanted)]
+    return 1 - along / ((lengths[0] + STILL) * lengths[1].clamp_min(1e-6))
+
+
+STILL = 0.05
+"""Root mean squared change of a state's numbers at which `change_cosine` halves a cosine."""
+
+
 def _mean(per_token: Tensor, weight: Tensor | None) -> Tensor:
     return (per_token if weight is None else per_token * weight).mean(-1)
 
@@ -58,6 +76,8 @@ class Objective:
         forgiven: Share of the distance between a predicted state and the one that it starts from that is taken off its
             cost. A prediction is a mean over what may happen, so it lies nearer to the start than what happens, and
             doing nothing looks better than it is.
+        compare: What is compared with the goal: predicted ``states``, or their ``changes``, see `change_cosine`; these
+            have no use for ``distance``, nor for anything to be forgiven.
     """
 
     distance: Distance = "token_cosine"
@@ -65,6 +85,11 @@ class Objective:
     discount: Annotated[float, Field(gt=0, le=1)] = 1.0
     relevance: bool = False
     forgiven: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    compare: Literal["states", "changes"] = "states"
+
+    def __post_init__(self) -> None:
+        if self.compare == "changes" and self.forgiven:
+            raise ValueError("forgiven has no meaning with compare=changes: give forgiven=0")
 
     def step_weights(self, horizon: int) -> list[float]:
         """One weight per step, of sum 1."""
@@ -78,9 +103,12 @@ class Objective:
     ) -> Tensor:
         """Cost of states ``(..., N, D)`` for goals of the same shape, in float32: ``(...)``.
 
-        Of predicted states, ``start`` is where the prediction starts; without it nothing is forgiven.
+        Of predicted states, ``start`` is where the prediction starts; without it their distance is what they cost, and
+        nothing is forgiven.
         """
         weight = relevance.float() if self.relevance and relevance is not None else None
+        if self.compare == "changes" and start is not None:
+            return change_cosine(state.float(), goal.float(), start.float(), weight)
         distance = DISTANCES[self.distance]
         cost = distance(state.float(), goal.float(), weight)
         if self.forgiven and start is not None:

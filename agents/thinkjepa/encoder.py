@@ -88,22 +88,27 @@ class ConvStem(nn.Module):
     Better" (NeurIPS 2021): two that halve the resolution, residual blocks (He et al., CVPR 2016) before and after
     patches are formed.
 
-    Without the normalisation between them states collapse. What a convolution sees of neighbouring patches must not
-    leak into the context of a masked clip: those pixels are blackened before.
+    Without the normalisation between them states collapse. Its statistics are those of a whole picture, or, with a
+    ``window``, of each place by itself; with ``window=0`` the second residual block sees its own patch only. What a
+    token then sees beyond its patch are the 11 pixels around it that the convolutions before reach.
+
+    What a convolution sees of neighbouring patches must not leak into the context of a masked clip: those pixels are
+    blackened before.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         channels = (3, config.width // 4, config.width // 2)
+        local = config.window is not None
         self.convolutions = nn.Sequential(
             *(
-                nn.Sequential(nn.Conv2d(before, after, 3, stride=2, padding=1), _normalise(after), nn.GELU())
+                nn.Sequential(nn.Conv2d(before, after, 3, stride=2, padding=1), _normalise(after, local), nn.GELU())
                 for before, after in itertools.pairwise(channels)
             ),
-            _Residual(channels[-1]),
+            _Residual(channels[-1], 3, local),
             _patches(channels[-1], config.width, config.patch_size // 4),
-            _normalise(config.width),
-            _Residual(config.width),
+            _normalise(config.width, local),
+            _Residual(config.width, 1 if config.window == 0 else 3, local),
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -112,14 +117,14 @@ class ConvStem(nn.Module):
 
 
 class _Residual(nn.Module):
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, kernel: int, local: bool) -> None:
         super().__init__()
         self.change = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1),
-            _normalise(width),
+            nn.Conv2d(width, width, kernel, padding=kernel // 2),
+            _normalise(width, local),
             nn.GELU(),
-            nn.Conv2d(width, width, 3, padding=1),
-            _normalise(width),
+            nn.Conv2d(width, width, kernel, padding=kernel // 2),
+            _normalise(width, local),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -127,8 +132,16 @@ class _Residual(nn.Module):
         return functional.gelu(x + self.change(x))
 
 
-def _normalise(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(4, channels)
+class _PlaceNorm(nn.LayerNorm):
+    """Layer normalisation of the channels at each place of ``(B, C, H, W)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def _normalise(channels: int, local: bool) -> nn.Module:
+    return _PlaceNorm(channels) if local else nn.GroupNorm(4, channels)
 
 
 def _patches(channels: int, width: int, size: int) -> nn.Conv2d:

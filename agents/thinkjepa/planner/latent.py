@@ -135,7 +135,7 @@ class LatentPlanner:
         tried = {
             lane: torch.stack(list(actions)).to(state.device) for lane, actions in enumerate(futile or ()) if actions
         }
-        stay = self.objective(state, goal, relevance)
+        stay = self.objective(state, goal, relevance, state)
 
         def cost(candidates: Tensor) -> Tensor:
             costs = torch.stack([self._score(look, candidates) for look in everything]).mean(0)

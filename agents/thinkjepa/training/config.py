@@ -226,6 +226,7 @@ class GoalsConfig:
         temperature: tau_c of InfoNCE.
         loss: Of goal tokens against encoded and predicted tokens.
         balanced: Share of samples that are drawn evenly over kinds of sub-goals.
+        holding: Share of samples of which the sub-goal holds already.
         alternatives: Actions that the one that reached the sub-goal is ranked against, see `subgoals.SubGoals`.
         ranking: How.
         relevance: Attention maps.
@@ -238,6 +239,7 @@ class GoalsConfig:
     temperature: PositiveFloat
     loss: LossConfig
     balanced: Share
+    holding: Share
     alternatives: PositiveInt
     ranking: RankingConfig
     relevance: RelevanceConfig

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,32 +54,75 @@ def kept_components(world: WorldModelConfig, count: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Reached:
-    """Sub-goals that an action brought about: they did not hold in ``row`` and hold ``block`` rows later.
+class Chosen:
+    """Sub-goals of transitions.
 
     Attributes:
-        row: ``(n,)``.
+        row: ``(n,)``, of the state before.
         text: ``(n,)``, index of the sub-goal's words.
         kind: ``(n,)``, index of its kind.
         named: ``(n, 3, 3)``: where the things that it is about are in ``row``, metres, NaN where unknown.
-        first: ``(m + 1,)``: those of transition i are ``first[i]`` to ``first[i + 1]``.
     """
 
     row: npt.NDArray[np.int64]
     text: npt.NDArray[np.int64]
     kind: npt.NDArray[np.int64]
     named: npt.NDArray[np.float32]
+
+    def rows(self, chosen: npt.NDArray[np.int64]) -> Chosen:
+        """Some of them."""
+        return Chosen(self.row[chosen], self.text[chosen], self.kind[chosen], self.named[chosen])
+
+    def replaced(self, where: npt.NDArray[np.bool_], others: Chosen) -> Chosen:
+        """With ``others`` in the places where ``where`` ``(n,)`` is true."""
+        new = self.rows(np.arange(len(self.row)))
+        new.row[where], new.text[where], new.kind[where], new.named[where] = (
+            others.row,
+            others.text,
+            others.kind,
+            others.named,
+        )
+        return new
+
+    def of_any_kind(self, count: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+        """``count`` of them, of evenly drawn kinds."""
+        drawn = [self._of_kinds[generator.integers(len(self._of_kinds))] for _ in range(count)]
+        return np.array([of_kind[generator.integers(len(of_kind))] for of_kind in drawn], np.int64)
+
+    @functools.cached_property
+    def _of_kinds(self) -> list[npt.NDArray[np.int64]]:
+        return [np.flatnonzero(self.kind == kind) for kind in np.unique(self.kind)]
+
+
+@dataclass(frozen=True)
+class Reached(Chosen):
+    """Sub-goals that hold after a transition, by transitions.
+
+    Attributes:
+        first: ``(m + 1,)``: those of transition i are ``first[i]`` to ``first[i + 1]``.
+    """
+
     first: npt.NDArray[np.int64]
+
+    def of_transition(self, transition: int, generator: np.random.Generator) -> int:
+        """One of a transition's sub-goals, of an evenly drawn kind."""
+        options = np.arange(self.first[transition], self.first[transition + 1])
+        kinds = np.unique(self.kind[options])
+        of_kind = options[self.kind[options] == kinds[generator.integers(len(kinds))]]
+        return int(of_kind[generator.integers(len(of_kind))])
 
 
 class SubGoals(Objective):
     """Goals are near the states that reach their words, encoded and predicted, and nearer than what else could be done.
 
     A sample is a transition and one of the sub-goals that it brought about, drawn evenly over their kinds; a share
-    ``balanced`` of samples is drawn evenly over all kinds instead, as some are brought about far more often. Terms:
+    ``balanced`` of samples is drawn evenly over all kinds instead, as some are brought about far more often. A share
+    ``holding`` are sub-goals that hold already: their goal is the state as it is, and the best action is none. Without
+    them nothing teaches a goal to lie nearer to a state that reaches it than to one that does not. Terms:
 
     ``gpi``
         InfoNCE of goals and states, with encoded and with predicted states; sub-goals of the same words are positives.
+        Of sub-goals that are yet to be reached.
     ``regression``
         Goal tokens against the tokens of the same states. A pooled similarity leaves tokens free, and planning
         compares tokens.
@@ -121,14 +166,13 @@ class SubGoals(Objective):
         self.texts = sorted({text for e in recordings.episodes for _, text, _ in e.subgoals})
         self.kinds = sorted({kind for e in recordings.episodes for kind, _, _ in e.subgoals})
         self._reached = {out: self._find(held_out=out) for out in (False, True)}
+        self._holding = self._find(held_out=False, before=True) if config.holding else None
         for out, split in ((False, "training"), (True, "held-out")):
             require_samples(
                 self.samples(held_out=out),
                 f"sub-goal that is reached in a {split} episode",
                 "collect with benchmark=subgoals, and record subgoals and holds",
             )
-        kinds = self._reached[False].kind
-        self._of_kinds = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
         self.register_buffer("embeddings", embed(self.texts, model.config.gpi.language_dim), persistent=False)
         world = model.world_model.config
         self.project = (
@@ -140,7 +184,8 @@ class SubGoals(Objective):
             # An untrained goal changes nothing; the direction of a zero projection would have an endless gradient.
             nn.init.normal_(self.project.read[-1].bias, std=0.1)  # type: ignore[arg-type]
 
-    def _find(self, *, held_out: bool) -> Reached:
+    def _find(self, *, held_out: bool, before: bool = False) -> Reached:
+        """Sub-goals that hold after a transition, and did not before it, or did as well."""
         positions = self.recordings.positions()
         columns = {name: slot for slot, name in enumerate(self.recordings.names)}
         texts = {text: number for number, text in enumerate(self.texts)}
@@ -151,10 +196,10 @@ class SubGoals(Objective):
         for episode in self.recordings.episodes:
             if episode.held_out != held_out or episode.holds is None:
                 continue
-            newly = ~episode.holds[: -self.block] & episode.holds[self.block :]
-            for step in np.flatnonzero(newly.any(axis=1)):
+            wanted = (episode.holds[: -self.block] == before) & episode.holds[self.block :]
+            for step in np.flatnonzero(wanted.any(axis=1)):
                 row = episode.start + int(step)
-                for number in np.flatnonzero(newly[step]):
+                for number in np.flatnonzero(wanted[step]):
                     kind, text, things = episode.subgoals[int(number)]
                     found.append((row, texts[text], kinds[kind]))
                     where = np.full((_MOST_NAMED, 3), np.nan, np.float32)
@@ -177,37 +222,30 @@ class SubGoals(Objective):
         """Rows, actions, words and attention maps."""
         reached = self._reached[held_out]
         generator = rng(self.seed, "sub-goals", step, int(held_out))
-        chosen = np.array([self._choose(reached, int(index), generator) for index in indices])
+        chosen = np.array([reached.of_transition(int(index), generator) for index in indices])
         if not held_out and self.config.balanced:
             balanced = generator.random(len(chosen)) < self.config.balanced
-            chosen[balanced] = [self._of_any_kind(generator) for _ in range(balanced.sum())]
-        rows = reached.row[chosen]
+            chosen[balanced] = reached.of_any_kind(int(balanced.sum()), generator)
+        table, holding = reached.rows(chosen), np.zeros(len(chosen), dtype=bool)
+        if self._holding is not None and not held_out:
+            some = generator.random(len(chosen)) < self.config.holding
+            table = table.replaced(some, self._holding.rows(self._holding.of_any_kind(int(some.sum()), generator)))
+            holding = some
         samples = {}
         if self.config.shift and not held_out:
-            samples["shift"] = random_shift(len(rows), self.config.shift, rng(self.seed, "shift", step))
+            samples["shift"] = random_shift(len(chosen), self.config.shift, rng(self.seed, "shift", step))
+        after = np.where(holding, table.row, table.row + self.block)
         return Batch(
             {
                 **samples,
-                "rows": torch.from_numpy(np.stack([rows, rows + self.block], axis=1)),
-                "actions": torch.from_numpy(self.recordings.blocks(rows[:, None], self.block)),
-                "text": torch.from_numpy(reached.text[chosen]),
-                "kind": torch.from_numpy(reached.kind[chosen]),
-                "relevance": self._relevance(reached.named[chosen], self.moved(samples.get("shift")), generator),
+                "rows": torch.from_numpy(np.stack([table.row, after], axis=1)),
+                "actions": torch.from_numpy(self.recordings.blocks(table.row[:, None], self.block)),
+                "text": torch.from_numpy(table.text),
+                "kind": torch.from_numpy(table.kind),
+                "holding": torch.from_numpy(holding),
+                "relevance": self._relevance(table.named, self.moved(samples.get("shift")), generator),
             }
         )
-
-    @staticmethod
-    def _choose(reached: Reached, transition: int, generator: np.random.Generator) -> int:
-        """One of a transition's sub-goals, of an evenly drawn kind."""
-        options = np.arange(reached.first[transition], reached.first[transition + 1])
-        kinds = np.unique(reached.kind[options])
-        of_kind = options[reached.kind[options] == kinds[generator.integers(len(kinds))]]
-        return int(of_kind[generator.integers(len(of_kind))])
-
-    def _of_any_kind(self, generator: np.random.Generator) -> int:
-        """One of all sub-goals that were reached in training, of an evenly drawn kind."""
-        of_kind = self._of_kinds[generator.integers(len(self._of_kinds))]
-        return int(of_kind[generator.integers(len(of_kind))])
 
     def _relevance(
         self, named: npt.NDArray[np.float32], moved: Tensor | None, generator: np.random.Generator
@@ -235,11 +273,13 @@ class SubGoals(Objective):
         with torch.no_grad():  # goals go to where states are, not the other way round
             predicted = self._outcomes(before, samples["actions"], self.config.alternatives, self.moved(shift))
             after = after.detach()
-        reached = predicted[:, 0]
+        holding = samples["holding"]
+        reached = torch.where(holding[:, None, None], before, predicted[:, 0])
         terms = {}
         if weights.gpi:
-            labels = gathered(samples["text"].float())
-            sides = [gathered(self._pooled(tokens, before)) for tokens in (goal, after, reached)]
+            open_ = ~gathered(holding)
+            labels = gathered(samples["text"].float())[open_]
+            sides = [gathered(self._pooled(tokens, before))[open_] for tokens in (goal, after, reached)]
             with torch.autocast(goal.device.type, enabled=False):
                 temperature = self.config.temperature
                 each = [infonce(sides[0], states, labels, temperature) for states in sides[1:]]
@@ -249,9 +289,9 @@ class SubGoals(Objective):
         if weights.ranking:
             candidates = torch.cat((predicted, before.unsqueeze(1)), dim=1)
             distance = DISTANCES[self.config.ranking.distance](candidates, goal.unsqueeze(1))
-            executed = torch.zeros(len(goal), dtype=torch.long, device=goal.device)
+            best = torch.where(holding, candidates.shape[1] - 1, 0)
             scale = self.config.ranking.temperature * gathered(distance).mean().detach()
-            terms["ranking"] = functional.cross_entropy(-distance / scale.clamp_min(1e-9), executed)
+            terms["ranking"] = functional.cross_entropy(-distance / scale.clamp_min(1e-9), best)
         return terms
 
     def _outcomes(self, state: Tensor, actions: Tensor, alternatives: int, moved: Tensor | None = None) -> Tensor:
@@ -282,8 +322,10 @@ class SubGoals(Objective):
 
         ``auc`` is the chance that the executed action is predicted to come nearer to the goal than another sample's
         action, also for each kind of sub-goal; ``auc_near``, than one that shares a point with it; ``ranked_first``,
-        that none of 24 others comes nearer; ``skill``, ``1 - mse(goal, next) / mse(state, next)``; ``text_matters``,
-        the mean change of a goal when the words are another sample's, over its mean change of the state.
+        that none of 24 others comes nearer; ``auc_reached``, that a state that reached a sub-goal is nearer to the goal
+        that is projected in it than another state, which does not yet, to its own; ``skill``,
+        ``1 - mse(goal, next) / mse(state, next)``; ``text_matters``, the mean change of a goal when the words are
+        another sample's, over its mean change of the state.
         """
         batch = self._held_out(count)
         samples = batch.samples
@@ -296,11 +338,13 @@ class SubGoals(Objective):
         better_than_any = better[:, ~shares_a_point].mean(1)
         other_words = self.goals(before, samples["text"].roll(1, 0), samples["relevance"])
         changed = (goal - before).norm(dim=(1, 2)).mean().clamp_min(1e-9)
+        near, far = self._near_and_far(batch, attention=True)(self.config.ranking.distance)
         numbers = {f"held_out/{name}": value.item() for name, value in self.forward(batch).items()}
         numbers |= health.spread(after)
         numbers |= {
             "auc": better_than_any.mean().item(),
             "ranked_first": (distance.argmin(1) == 0).float().mean().item(),
+            "auc_reached": (near[:, None] < far).float().mean().item(),
             "skill": health.skill(goal, after, before),
             "text_matters": ((other_words - goal).norm(dim=(1, 2)).mean() / changed).item(),
         }
@@ -314,11 +358,16 @@ class SubGoals(Objective):
 
     @torch.no_grad()
     def thresholds(self, count: int) -> dict[Distance, float]:
-        """From distances of goals to states that reached them, and to the states before."""
-        samples = self._held_out(count).samples
+        """From distances of states that reached a sub-goal from its goal there, and likewise of the states before."""
+        return health.calibrated(self._near_and_far(self._held_out(count), attention=False))
+
+    def _near_and_far(self, batch: Batch, *, attention: bool) -> Callable[[Distance], tuple[Tensor, Tensor]]:
+        """Distances of states from the sub-goal's goal in themselves: where it holds, and where it does not yet."""
+        samples = batch.samples
+        relevance = samples["relevance"] if attention else torch.ones_like(samples["relevance"])
         before, after = self.states(samples["rows"]).unbind(1)
-        goal = self.goals(before, samples["text"], torch.ones_like(samples["relevance"]))
-        return health.calibrated(lambda name: (DISTANCES[name](after, goal), DISTANCES[name](before, goal)))
+        goals = [self.goals(state, samples["text"], relevance) for state in (after, before)]
+        return lambda name: (DISTANCES[name](after, goals[0]), DISTANCES[name](before, goals[1]))
 
     def _held_out(self, count: int) -> Batch:
         chosen = rng(self.seed, "health").permutation(self.samples(held_out=True))[:count]

@@ -1,6 +1,7 @@
 """The planner on a world model: lanes, pieces, compilation, sub-goals."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -194,6 +195,27 @@ def test_the_pooled_distance_is_blind_to_where_something_is():
     elsewhere = state[:, torch.randperm(16)]
     assert pooled_cosine(state, elsewhere).item() == pytest.approx(0, abs=1e-5)
     assert token_cosine(state, elsewhere).item() > 0.3
+
+
+def test_changes_are_compared_by_their_direction():
+    start, wanted, other = torch.randn(3, 1, 16, 8)
+    other = other - (other * wanted).sum() / wanted.square().sum() * wanted  # at a right angle
+    compare = partial(Objective(compare="changes"), start=start)
+    goal = start + 0.01 * wanted
+    changes = {"nothing": 0.0, "little": 0.05, "too much": 50.0, "opposite": -50.0}
+    cost = {name: compare(start + size * wanted, goal).item() for name, size in changes.items()}
+    assert cost == pytest.approx({"nothing": 1, "little": 0.5, "too much": 0, "opposite": 2}, abs=0.05)
+    assert compare(start + 50 * other, goal).item() == pytest.approx(1, abs=0.01)
+    far = torch.zeros(1, 16)
+    far[0, 3] = 16
+    elsewhere = start.clone()
+    elsewhere[0, 5] += 1
+    weighted = Objective(compare="changes", relevance=True)
+    assert weighted(elsewhere, start + wanted, far, start).item() == pytest.approx(1), "no weight, no change"
+    assert compare(start, start).isfinite()
+    assert torch.equal(Objective(compare="changes")(start, goal), token_cosine(start, goal))
+    with pytest.raises(ValueError, match="forgiven=0"):
+        Objective(compare="changes", forgiven=0.3)
 
 
 def test_step_weights():

@@ -25,6 +25,7 @@ from agents.thinkjepa.training.compose import read_config
 from agents.thinkjepa.training.config import CollapseConfig, TrainingError
 from agents.thinkjepa.training.distributed import Ranks
 from agents.thinkjepa.training.loop import ExitCode, collapse, rate_factor
+from agents.thinkjepa.training.objective import Batch
 from agents.thinkjepa.training.recordings import open_data
 from agents.thinkjepa.training.seen import SeenObjects
 from agents.thinkjepa.training.setup import make_model, make_objective
@@ -127,6 +128,7 @@ def test_sub_goals_in_words_rank_actions(world_model, overrides, squares, tmp_pa
         "optimiser.warmup=10",
         "optimiser.learning_rates.gpi=2e-3",
         "objective.shift=1",
+        "objective.holding=0",
         "steps=150",
         "every={log:50,save:150,health:150}",
     )
@@ -134,7 +136,7 @@ def test_sub_goals_in_words_rank_actions(world_model, overrides, squares, tmp_pa
     numbers = metrics(tmp_path / "gpi", "health")[-1]
     assert numbers["auc"] > 0.7
     assert numbers["text_matters"] > 0.2
-    assert {f"auc/{kind}" for kind, _, _ in SUBGOALS} <= numbers.keys()
+    assert {f"auc/{kind}" for kind, _, _ in SUBGOALS} | {"auc_reached"} <= numbers.keys()
     before, after = (from_pretrained(folder / "checkpoint").model for folder in (world_model, tmp_path / "gpi"))
     for name, weight in before.world_model.state_dict().items():
         assert torch.equal(weight, after.world_model.state_dict()[name])
@@ -142,13 +144,52 @@ def test_sub_goals_in_words_rank_actions(world_model, overrides, squares, tmp_pa
     assert goal.shape == (1, 16, 32)
 
 
+def goals_objective(world_model, squares, *changes):
+    overrides = [f"init={world_model / 'checkpoint'}", f"data.sources=[{squares}]", *CAMERA, "out=unused"]
+    config = read_config("gpi", [*overrides, *changes])
+    sources = open_data(config.data)
+    model = make_model(config, sources)
+    return make_objective(config, model, sources.read(model.config.world_model.encoder, 0))
+
+
+def test_a_share_of_samples_holds_already(world_model, squares):
+    objective = goals_objective(world_model, squares, "objective.holding=0.4")
+    samples = objective.draw(np.arange(400) % objective.samples(), 0).samples
+    holding = samples["holding"]
+    assert 0.3 < holding.float().mean() < 0.5
+    before, after = samples["rows"].unbind(1)
+    assert torch.equal(before == after, holding)
+    assert torch.equal(after[~holding], before[~holding] + 1)
+    for episode in objective.recordings.episodes:
+        subgoals = [(objective.texts.index(text), objective.kinds.index(kind)) for kind, text, _ in episode.subgoals]
+        for sample in torch.nonzero((before >= episode.start) & (before < episode.stop))[:, 0].tolist():
+            number = subgoals.index((int(samples["text"][sample]), int(samples["kind"][sample])))
+            row = int(before[sample]) - episode.start
+            assert episode.holds[row, number] == holding[sample]
+            assert episode.holds[row + 1, number]
+    assert not objective.draw(np.arange(5), 0, held_out=True).samples["holding"].any()
+    assert (
+        not goals_objective(world_model, squares, "objective.holding=0").draw(np.arange(5), 0).samples["holding"].any()
+    )
+
+
+def test_the_best_that_can_be_done_about_what_holds_is_nothing(world_model, squares):
+    """A goal that changes nothing is right where the sub-goal holds, and wrong where it does not."""
+    objective = goals_objective(world_model, squares, "objective.holding=0.5", "objective.weights.gpi=0")
+    batch = objective.draw(np.arange(64) % objective.samples(), 0)
+    terms = {}
+    for holds in (True, False):
+        chosen = batch.samples["holding"] == holds
+        with torch.no_grad():
+            terms[holds] = objective(Batch({name: value[chosen] for name, value in batch.samples.items()}))
+    assert terms[True]["regression"] < 1e-6
+    assert terms[False]["regression"] > 0.01
+    assert terms[True]["ranking"] < terms[False]["ranking"]
+
+
 def test_balanced_samples_are_of_every_kind_alike(world_model, squares):
     def kinds(balanced):
-        overrides = [f"init={world_model / 'checkpoint'}", f"data.sources=[{squares}]", *CAMERA, "out=unused"]
-        config = read_config("gpi", [*overrides, f"objective.balanced={balanced}"])
-        sources = open_data(config.data)
-        model = make_model(config, sources)
-        objective = make_objective(config, model, sources.read(model.config.world_model.encoder, 0))
+        objective = goals_objective(world_model, squares, f"objective.balanced={balanced}", "objective.holding=0")
         reached = objective._reached[False]
         single = np.flatnonzero(np.diff(reached.first) == 1)
         of_one_kind = [number for number in single if reached.kind[reached.first[number]] == 0]

@@ -151,6 +151,22 @@ def test_what_is_seen_changes_tokens_within_the_window_only(window):
     torch.testing.assert_close(encoder(clip, order)[0], encoder(clip)[0, 0][order[0]], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("window", "reach"), [(0, 1), (1, 4), (None, 8)])
+def test_what_convolutions_see_is_near_unless_tokens_see_everything(window, reach):
+    """Eleven pixels beyond a patch of twelve with ``window=0``; with 1, the second residual block adds two tokens."""
+    config = EncoderConfig(image_size=96, patch_size=12, width=32, layers=1, heads=2, stem="conv", window=window)
+    encoder = awake(ViTEncoder(config))
+    frames = torch.rand(1, 1, 3, 96, 96)
+    changed = frames.clone()
+    changed[..., 0:12, 0:12] = 0
+    differs = (encoder(frames) - encoder(changed))[0, 0].abs().amax(-1).view(8, 8) > 1e-7
+    expected = torch.zeros(8, 8, dtype=torch.bool)
+    expected[: reach + 1, : reach + 1] = True
+    assert differs[0, 0]
+    assert torch.equal(differs & ~expected, torch.zeros_like(differs))
+    assert (window is None) == bool(differs[-1, -1])
+
+
 def test_frames_of_another_size_are_refused():
     with pytest.raises(ValueError, match=r"this encoder takes \(B, T, 3, 16, 16\)"):
         ViTEncoder(ENCODER)(torch.rand(1, 1, 3, 32, 32))
@@ -327,7 +343,12 @@ def test_relevance_biases_rollouts_and_a_uniform_map_does_not():
 
 
 @pytest.mark.parametrize(
-    "objective", [Objective(forgiven=0.3), Objective(steps="all", discount=0.5, distance="l1", relevance=True)]
+    "objective",
+    [
+        Objective(forgiven=0.3),
+        Objective(steps="all", discount=0.5, distance="l1", relevance=True),
+        Objective(compare="changes", relevance=True),
+    ],
 )
 def test_cost_is_the_objective_over_rollouts(objective):
     model = world_model(action_points=(IDENTITY_POINT,))
