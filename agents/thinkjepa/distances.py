@@ -42,14 +42,14 @@ def change_cosine(state: Tensor, goal: Tensor, start: Tensor, weight: Tensor | N
     """``1 - cos`` of the changes from ``start`` to ``state`` and from ``start`` to ``goal``, over all tokens at once.
 
     Predictions err by about as much whatever is to be done. So where little is left to be done, every prediction lies
-    further from the goal than the state as it is; what is to be done has a direction all the same. Shapes as above; the
-    length of the predicted change is enlarged by `STILL` per number, so that changing nothing costs 1 and hardly
-    changing anything about as much.
+    further from the goal than the state as it is; what is to be done has a direction all the same. Shapes as above;
+    both lengths are enlarged by `STILL` per number, so that changing nothing costs 1, and hardly changing anything
+    about as much.
     """
     done, wanted = state - start, goal - start
     along = _mean((done * wanted).mean(-1), weight)
-    lengths = [_mean(change.square().mean(-1), weight).sqrt() for change in (done, wanted)]
-    return 1 - along / ((lengths[0] + STILL) * lengths[1].clamp_min(1e-6))
+    lengths = [_mean(change.square().mean(-1), weight).clamp_min(1e-12).sqrt() + STILL for change in (done, wanted)]
+    return 1 - along / (lengths[0] * lengths[1])
 
 
 STILL = 0.05

@@ -196,9 +196,11 @@ class MaskedConfig:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class RankingConfig:
-    """How goals rank actions: a softmax over ``-distance / (temperature * mean distance)``."""
+    """How goals rank actions: a softmax over ``-cost / (temperature * mean cost)``, where ``distance`` and ``compare``
+    say what a predicted state costs, see `Objective`."""
 
     distance: Distance
+    compare: Literal["states", "changes"]
     temperature: PositiveFloat
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from agents.thinkjepa.config import WorldModelConfig
 from agents.thinkjepa.distances import DISTANCES, Distance
+from agents.thinkjepa.distances import Objective as CostObjective
 from agents.thinkjepa.losses.contrastive import infonce
 from agents.thinkjepa.losses.readouts import TokenReadout
 from agents.thinkjepa.model import ThinkJEPA
@@ -127,7 +128,7 @@ class SubGoals(Objective):
         Goal tokens against the tokens of the same states. A pooled similarity leaves tokens free, and planning
         compares tokens.
     ``ranking``
-        Cross-entropy of the action that was executed against doing nothing and against other actions, by the distance
+        Cross-entropy of the action that was executed against doing nothing and against other actions, by the cost
         that planning uses. Goals know the scene, so states of other scenes are no hard negatives; these are. The
         others are actions of other samples, as they are and with one of the points of the executed action in turn: the
         right thing to the wrong place, the wrong thing to the right place. Where the words leave open which of two
@@ -288,11 +289,16 @@ class SubGoals(Objective):
             terms["regression"] = (self.loss(goal, after) + self.loss(goal, reached)) / 2
         if weights.ranking:
             candidates = torch.cat((predicted, before.unsqueeze(1)), dim=1)
-            distance = DISTANCES[self.config.ranking.distance](candidates, goal.unsqueeze(1))
+            cost = self._cost(candidates, goal, before)
             best = torch.where(holding, candidates.shape[1] - 1, 0)
-            scale = self.config.ranking.temperature * gathered(distance).mean().detach()
-            terms["ranking"] = functional.cross_entropy(-distance / scale.clamp_min(1e-9), best)
+            scale = self.config.ranking.temperature * gathered(cost).mean().detach()
+            terms["ranking"] = functional.cross_entropy(-cost / scale.clamp_min(1e-9), best)
         return terms
+
+    def _cost(self, candidates: Tensor, goal: Tensor, before: Tensor) -> Tensor:
+        """What predicted states ``(B, K, N, D)`` cost, ``(B, K)``."""
+        objective = CostObjective(distance=self.config.ranking.distance, compare=self.config.ranking.compare)
+        return objective(candidates, goal.unsqueeze(1), start=before.unsqueeze(1))
 
     def _outcomes(self, state: Tensor, actions: Tensor, alternatives: int, moved: Tensor | None = None) -> Tensor:
         """Predicted states under the executed action and under others: ``(B, 1 + others, N, D)``."""
@@ -332,8 +338,8 @@ class SubGoals(Objective):
         before, after = self.states(samples["rows"]).unbind(1)
         goal = self.goals(before, samples["text"], samples["relevance"])
         candidates = self._outcomes(before, samples["actions"], _HELD_OUT_ALTERNATIVES)
-        distance = DISTANCES[self.config.ranking.distance](candidates, goal.unsqueeze(1))
-        better = (distance[:, :1] < distance[:, 1:]).float()
+        cost = self._cost(candidates, goal, before)
+        better = (cost[:, :1] < cost[:, 1:]).float()
         shares_a_point = self._kept[: better.shape[1]].any(1)
         better_than_any = better[:, ~shares_a_point].mean(1)
         other_words = self.goals(before, samples["text"].roll(1, 0), samples["relevance"])
@@ -343,7 +349,7 @@ class SubGoals(Objective):
         numbers |= health.spread(after)
         numbers |= {
             "auc": better_than_any.mean().item(),
-            "ranked_first": (distance.argmin(1) == 0).float().mean().item(),
+            "ranked_first": (cost.argmin(1) == 0).float().mean().item(),
             "auc_reached": (near[:, None] < far).float().mean().item(),
             "skill": health.skill(goal, after, before),
             "text_matters": ((other_words - goal).norm(dim=(1, 2)).mean() / changed).item(),

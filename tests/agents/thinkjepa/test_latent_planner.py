@@ -201,11 +201,14 @@ def test_changes_are_compared_by_their_direction():
     start, wanted, other = torch.randn(3, 1, 16, 8)
     other = other - (other * wanted).sum() / wanted.square().sum() * wanted  # at a right angle
     compare = partial(Objective(compare="changes"), start=start)
-    goal = start + 0.01 * wanted
+    goal = start + 5 * wanted
     changes = {"nothing": 0.0, "little": 0.05, "too much": 50.0, "opposite": -50.0}
     cost = {name: compare(start + size * wanted, goal).item() for name, size in changes.items()}
-    assert cost == pytest.approx({"nothing": 1, "little": 0.5, "too much": 0, "opposite": 2}, abs=0.05)
+    assert cost == pytest.approx({"nothing": 1, "little": 0.5, "too much": 0, "opposite": 2}, abs=0.08)
     assert compare(start + 50 * other, goal).item() == pytest.approx(1, abs=0.01)
+    nearly = start + 0.01 * wanted
+    assert compare(start + 0.5 * wanted, nearly) < compare(start, nearly) < compare(start - 0.5 * wanted, nearly)
+    assert token_cosine(start, nearly) < token_cosine(start + 0.5 * wanted, nearly), "what directions are for"
     far = torch.zeros(1, 16)
     far[0, 3] = 16
     elsewhere = start.clone()
