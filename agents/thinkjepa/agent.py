@@ -131,7 +131,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         self._require_width()
         self._hits, self._patience = hits, patience
         # Without a calibrated threshold, no distance tells that a sub-goal is reached.
-        self._threshold = self.thresholds.get(self._objective.distance, 0.0)
+        self._threshold = self.thresholds.get(self._objective.of_states, 0.0)
 
     @classmethod
     def reads_truth(cls, settings: Mapping[str, Any]) -> bool:

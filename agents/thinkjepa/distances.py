@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 Distance = Literal["token_cosine", "pooled_cosine", "l1", "l2"]
+Cost = Literal["change_cosine", Distance]
 
 
 def token_cosine(state: Tensor, goal: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -68,28 +69,31 @@ class Objective:
     """What a plan is scored by.
 
     Attributes:
-        distance: Of a predicted state from the goal.
+        distance: Of a predicted state from the goal; or ``change_cosine``, which compares what a plan changes with what
+            is to be changed.
         steps: ``terminal`` scores the last state only (seed, Algorithm 2); ``all`` the mean over steps, in which step h
             of H weighs ``discount ** (H - h)``.
         discount: In (0, 1]; 1 weighs all steps alike.
         relevance: Whether tokens are weighted by the reasoner's attention map.
         forgiven: Share of the distance between a predicted state and the one that it starts from that is taken off its
             cost. A prediction is a mean over what may happen, so it lies nearer to the start than what happens, and
-            doing nothing looks better than it is.
-        compare: What is compared with the goal: predicted ``states``, or their ``changes``, see `change_cosine`; these
-            have no use for ``distance``, nor for anything to be forgiven.
+            doing nothing looks better than it is. Not with ``change_cosine``, which does not see how far a change goes.
     """
 
-    distance: Distance = "token_cosine"
+    distance: Cost = "token_cosine"
     steps: Literal["terminal", "all"] = "terminal"
     discount: Annotated[float, Field(gt=0, le=1)] = 1.0
     relevance: bool = False
     forgiven: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    compare: Literal["states", "changes"] = "states"
 
     def __post_init__(self) -> None:
-        if self.compare == "changes" and self.forgiven:
-            raise ValueError("forgiven has no meaning with compare=changes: give forgiven=0")
+        if self.distance == "change_cosine" and self.forgiven:
+            raise ValueError("forgiven has no meaning with distance=change_cosine: give forgiven=0")
+
+    @property
+    def of_states(self) -> Distance:
+        """How far states are from each other: ``distance``, or that of tokens where it is one of changes."""
+        return "token_cosine" if self.distance == "change_cosine" else self.distance
 
     def step_weights(self, horizon: int) -> list[float]:
         """One weight per step, of sum 1."""
@@ -103,13 +107,13 @@ class Objective:
     ) -> Tensor:
         """Cost of states ``(..., N, D)`` for goals of the same shape, in float32: ``(...)``.
 
-        Of predicted states, ``start`` is where the prediction starts; without it their distance is what they cost, and
-        nothing is forgiven.
+        Of predicted states, ``start`` is where the prediction starts; without it states cost their distance
+        (`of_states`), and nothing is forgiven.
         """
         weight = relevance.float() if self.relevance and relevance is not None else None
-        if self.compare == "changes" and start is not None:
+        if self.distance == "change_cosine" and start is not None:
             return change_cosine(state.float(), goal.float(), start.float(), weight)
-        distance = DISTANCES[self.distance]
+        distance = DISTANCES[self.of_states]
         cost = distance(state.float(), goal.float(), weight)
         if self.forgiven and start is not None:
             cost = cost - self.forgiven * distance(state.float(), start.float(), weight)

@@ -126,7 +126,7 @@ class Judge:
     def __init__(self, checkpoint: str) -> None:
         self.agent = ThinkJEPAAgent(checkpoint=checkpoint, planner=PlannerConfig(horizon=1), device="cpu")
         self.objective = Objective()
-        self.search_objective = Objective(forgiven=0.3)  # what agents search by
+        self.search_objective = Objective(distance="change_cosine")  # what agents search by
 
     def foresee(self, state: Tensor, actions: Sequence[Action], relevance: Tensor | None) -> Tensor:
         """Predicted states ``(B, N, D)`` of one state ``(1, N, D)``."""

@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from agents.thinkjepa.distances import Distance
+from agents.thinkjepa.distances import Cost
 from agents.thinkjepa.losses.weights import LossWeights
 from agents.thinkjepa.presets import Preset
 from agents.thinkjepa.training.camera import CameraConfig
@@ -196,11 +196,9 @@ class MaskedConfig:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class RankingConfig:
-    """How goals rank actions: a softmax over ``-cost / (temperature * mean cost)``, where ``distance`` and ``compare``
-    say what a predicted state costs, see `Objective`."""
+    """How goals rank actions: a softmax over ``-cost / (temperature * mean cost)``; ``distance`` as in `Objective`."""
 
-    distance: Distance
-    compare: Literal["states", "changes"]
+    distance: Cost
     temperature: PositiveFloat
 
 

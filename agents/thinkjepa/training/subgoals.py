@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from agents.thinkjepa import distances
 from agents.thinkjepa.config import WorldModelConfig
 from agents.thinkjepa.distances import DISTANCES, Distance
-from agents.thinkjepa.distances import Objective as CostObjective
 from agents.thinkjepa.losses.contrastive import infonce
 from agents.thinkjepa.losses.readouts import TokenReadout
 from agents.thinkjepa.model import ThinkJEPA
@@ -164,6 +164,7 @@ class SubGoals(Objective):
             )
         kept = kept_components(model.config.world_model, max(config.alternatives, _HELD_OUT_ALTERNATIVES))
         self.register_buffer("kept", kept, persistent=False)
+        self._planned_by = distances.Objective(distance=config.ranking.distance)
         self.texts = sorted({text for e in recordings.episodes for _, text, _ in e.subgoals})
         self.kinds = sorted({kind for e in recordings.episodes for kind, _, _ in e.subgoals})
         self._reached = {out: self._find(held_out=out) for out in (False, True)}
@@ -297,8 +298,7 @@ class SubGoals(Objective):
 
     def _cost(self, candidates: Tensor, goal: Tensor, before: Tensor) -> Tensor:
         """What predicted states ``(B, K, N, D)`` cost, ``(B, K)``."""
-        objective = CostObjective(distance=self.config.ranking.distance, compare=self.config.ranking.compare)
-        return objective(candidates, goal.unsqueeze(1), start=before.unsqueeze(1))
+        return self._planned_by(candidates, goal.unsqueeze(1), start=before.unsqueeze(1))
 
     def _outcomes(self, state: Tensor, actions: Tensor, alternatives: int, moved: Tensor | None = None) -> Tensor:
         """Predicted states under the executed action and under others: ``(B, 1 + others, N, D)``."""
@@ -344,7 +344,7 @@ class SubGoals(Objective):
         better_than_any = better[:, ~shares_a_point].mean(1)
         other_words = self.goals(before, samples["text"].roll(1, 0), samples["relevance"])
         changed = (goal - before).norm(dim=(1, 2)).mean().clamp_min(1e-9)
-        near, far = self._near_and_far(batch, attention=True)(self.config.ranking.distance)
+        near, far = self._near_and_far(batch, attention=True)(self._planned_by.of_states)
         numbers = {f"held_out/{name}": value.item() for name, value in self.forward(batch).items()}
         numbers |= health.spread(after)
         numbers |= {

@@ -200,7 +200,7 @@ def test_the_pooled_distance_is_blind_to_where_something_is():
 def test_changes_are_compared_by_their_direction():
     start, wanted, other = torch.randn(3, 1, 16, 8)
     other = other - (other * wanted).sum() / wanted.square().sum() * wanted  # at a right angle
-    compare = partial(Objective(compare="changes"), start=start)
+    compare = partial(Objective(distance="change_cosine"), start=start)
     goal = start + 5 * wanted
     changes = {"nothing": 0.0, "little": 0.05, "too much": 50.0, "opposite": -50.0}
     cost = {name: compare(start + size * wanted, goal).item() for name, size in changes.items()}
@@ -213,12 +213,12 @@ def test_changes_are_compared_by_their_direction():
     far[0, 3] = 16
     elsewhere = start.clone()
     elsewhere[0, 5] += 1
-    weighted = Objective(compare="changes", relevance=True)
+    weighted = Objective(distance="change_cosine", relevance=True)
     assert weighted(elsewhere, start + wanted, far, start).item() == pytest.approx(1), "no weight, no change"
     assert compare(start, start).isfinite()
-    assert torch.equal(Objective(compare="changes")(start, goal), token_cosine(start, goal))
+    assert torch.equal(Objective(distance="change_cosine")(start, goal), token_cosine(start, goal))
     with pytest.raises(ValueError, match="forgiven=0"):
-        Objective(compare="changes", forgiven=0.3)
+        Objective(distance="change_cosine", forgiven=0.3)
 
 
 def test_step_weights():

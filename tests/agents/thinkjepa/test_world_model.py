@@ -347,7 +347,7 @@ def test_relevance_biases_rollouts_and_a_uniform_map_does_not():
     [
         Objective(forgiven=0.3),
         Objective(steps="all", discount=0.5, distance="l1", relevance=True),
-        Objective(compare="changes", relevance=True),
+        Objective(distance="change_cosine", relevance=True),
     ],
 )
 def test_cost_is_the_objective_over_rollouts(objective):
