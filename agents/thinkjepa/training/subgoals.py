@@ -279,9 +279,9 @@ class SubGoals(Objective):
         reached = torch.where(holding[:, None, None], before, predicted[:, 0])
         terms = {}
         if weights.gpi:
-            open_ = ~gathered(holding)
-            labels = gathered(samples["text"].float())[open_]
-            sides = [gathered(self._pooled(tokens, before))[open_] for tokens in (goal, after, reached)]
+            pending = ~gathered(holding)
+            labels = gathered(samples["text"].float())[pending]
+            sides = [gathered(self._pooled(tokens, before))[pending] for tokens in (goal, after, reached)]
             with torch.autocast(goal.device.type, enabled=False):
                 temperature = self.config.temperature
                 each = [infonce(sides[0], states, labels, temperature) for states in sides[1:]]
