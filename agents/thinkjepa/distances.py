@@ -88,7 +88,10 @@ class Objective:
 
     def __post_init__(self) -> None:
         if self.distance == "change_cosine" and self.forgiven:
-            raise ValueError("forgiven has no meaning with distance=change_cosine: give forgiven=0")
+            raise ValueError(
+                "forgiven has no meaning with distance=change_cosine; give forgiven=0, or a distance of states such as "
+                "token_cosine"
+            )
 
     @property
     def of_states(self) -> Distance:

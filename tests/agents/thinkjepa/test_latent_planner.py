@@ -217,7 +217,7 @@ def test_changes_are_compared_by_their_direction():
     assert weighted(elsewhere, start + wanted, far, start).item() == pytest.approx(1), "no weight, no change"
     assert compare(start, start).isfinite()
     assert torch.equal(Objective(distance="change_cosine")(start, goal), token_cosine(start, goal))
-    with pytest.raises(ValueError, match="forgiven=0"):
+    with pytest.raises(ValueError, match="give forgiven=0"):
         Objective(distance="change_cosine", forgiven=0.3)
 
 
