@@ -513,7 +513,7 @@ def test_bad_settings_are_told_before_anything_starts(
         "agent.checkpoint=nowhere": "agent.checkpoint=nowhere: nowhere: no such folder, no shipped model",
         "agent.planner.population=20": "agent.planner: keep_elites=5 is more than the 2 elites of 20",
         "agent.planner.population=0": "agent.planner.population: Input should be greater than 0",
-        "agent.objective.distance=cosine": "agent.objective.distance='cosine' is not one of change_cosine, token_cosine",
+        "agent.objective.distance=cosine": "agent.objective.distance='cosine' is not one of change_cosine",
         "agent.objective.forgiven=0.3": "agent.objective: forgiven has no meaning with distance=change_cosine",
         "agent.guidance.alpha=-1": "agent.guidance.alpha: Input should be greater than or equal to 0",
         "agent.reasoner=oracle": "agent.reasoner='oracle' is not one of scripted, replay, vlm",
