@@ -7,10 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from agents.devices import Device
-from agents.planning import Goals, Lane, Looks, PlanningAgent, Precision
-from agents.thinkjepa.distances import Objective
-from agents.thinkjepa.planner.config import PlannerConfig
+from agents.planning import Goals, Lane, PlanningAgent
 from harness.interfaces import Observation, TaskView
 
 
@@ -27,25 +24,7 @@ class FlatCEM(PlanningAgent[Lane]):
         ValueError: See `PlanningAgent`; or the checkpoint was trained on a language model's embeddings.
     """
 
-    def __init__(
-        self,
-        *,
-        checkpoint: str,
-        planner: PlannerConfig,
-        objective: Objective | None = None,
-        looks: Looks = 1,
-        device: Device = "auto",
-        precision: Precision = "auto",
-    ) -> None:
-        super().__init__(
-            checkpoint=checkpoint,
-            planner=planner,
-            objective=objective,
-            looks=looks,
-            device=device,
-            precision=precision,
-        )
-        self.require_words()
+    needs_words = True
 
     def begin(self, view: TaskView, observation: Observation) -> Lane:  # noqa: ARG002
         """Nothing is known yet."""

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,8 @@ from gymnasium.spaces import Box
 from torch import Tensor
 
 from agents.devices import Device, choose
-from agents.thinkjepa.checkpoints import SUMS, CheckpointError, from_pretrained, locate
+from agents.thinkjepa.checkpoints import SUMS, CheckpointError, from_pretrained, locate, pretrained_config
+from agents.thinkjepa.config import WorldModelConfig
 from agents.thinkjepa.distances import Distance, Objective
 from agents.thinkjepa.images import looked_at, shifted, to_frames
 from agents.thinkjepa.planner.config import PlannerConfig
@@ -111,6 +112,8 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
     """
 
     observation_keys = (CAMERA,)
+    needs_words: ClassVar[bool] = False
+    """Whether every goal is projected from words without a language model, see `require_words`."""
 
     def __init__(
         self,
@@ -140,6 +143,8 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         self._planner: LatentPlanner | None = None
         self._bounds: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None
         self._lanes: dict[int, LaneT] = {}
+        if self.needs_words:
+            self.require_words()
 
     @classmethod
     def untrained(cls, settings: Mapping[str, Any]) -> bool:
@@ -158,7 +163,7 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         if checkpoint == UNTRAINED:
             return
         try:
-            world = from_pretrained(checkpoint).model.world_model
+            world = pretrained_config(checkpoint).world_model
         except CheckpointError as error:
             raise ValueError(f"agent.checkpoint={checkpoint}: {error}") from error
         _require_actions(checkpoint, world, PlannerConfig(**settings["planner"]), action_space)
@@ -245,7 +250,7 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         if self._checkpoint == UNTRAINED and self.world.config.action_dim != components:
             self.world = self._ready(untrained_world(self.world, components).to(self._device))
             self.model.world_model = self.world
-        _require_actions(self._checkpoint, self.world, self._planner_config, view.action_space)
+        _require_actions(self._checkpoint, self.world.config, self._planner_config, view.action_space)
         self._planner = LatentPlanner(self.world, self._planner_config, self._objective, low=low, high=high)
         self._bounds = bounds
 
@@ -309,13 +314,13 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         return Look(states, self.aim(goals.lanes, states, (right, down)), goals.relevance, shift)
 
 
-def _require_actions(checkpoint: str, world: WorldModel, planner: PlannerConfig, action_space: Box) -> None:
+def _require_actions(checkpoint: str, world: WorldModelConfig, planner: PlannerConfig, action_space: Box) -> None:
     """Raise ``ValueError`` unless the planner's actions there are those of the world model."""
     components = action_space.low.size
-    if world.config.action_dim != components * planner.action_block:
+    if world.action_dim != components * planner.action_block:
         raise ValueError(
             f"agent.checkpoint={checkpoint} was trained in another world: planner.action_block={planner.action_block} "
-            f"actions of {components} components do not make up the {world.config.action_dim} of the model's actions. "
+            f"actions of {components} components do not make up the {world.action_dim} of the model's actions. "
             f"Train one here with `harness train world_model`, or try how the agent runs with "
             f"agent.checkpoint={UNTRAINED}"
         )

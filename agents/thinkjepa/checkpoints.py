@@ -125,6 +125,17 @@ def from_pretrained(source: str | Path, *, revision: str | None = None, digest: 
     return Checkpoint(model.eval(), config.thresholds, found)
 
 
+def pretrained_config(source: str | Path) -> ThinkJEPAConfig:
+    """What `from_pretrained` would build, after the same check of every byte; no weight is loaded.
+
+    Raises:
+        CheckpointError: See `from_pretrained`.
+    """
+    folder = locate(source)
+    _check_sums(folder)
+    return _read_config(folder / CONFIG).model
+
+
 def locate(source: str | Path, revision: str | None = None) -> Path:
     """The folder of a checkpoint; `from_pretrained` says what ``source`` may be.
 

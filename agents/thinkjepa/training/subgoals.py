@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -77,12 +77,8 @@ class Chosen:
     def replaced(self, where: npt.NDArray[np.bool_], others: Chosen) -> Chosen:
         """With ``others`` in the places where ``where`` ``(n,)`` is true."""
         new = self.rows(np.arange(len(self.row)))
-        new.row[where], new.text[where], new.kind[where], new.named[where] = (
-            others.row,
-            others.text,
-            others.kind,
-            others.named,
-        )
+        for field in fields(Chosen):
+            getattr(new, field.name)[where] = getattr(others, field.name)
         return new
 
     def of_any_kind(self, count: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
