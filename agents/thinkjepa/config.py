@@ -166,6 +166,8 @@ class GPIConfig:
         scene: Whether goal tokens are conditioned on the current state and predict its change.
         film: Whether the sub-goal also scales and shifts every block of the refinement: which tokens it speaks of is a
             product of what they show and what it says, and sums find products slowly.
+        beside: Side, in tokens, of the neighbourhood that every block of the refinement also convolves (odd), or 0:
+            "to the left of" is a step on the grid of tokens, and attention has to learn it for every place by itself.
         projection: ``learned``, or ``random``: a fixed random projection without anything learned (the seed's
             ablation).
         text: What embeds sub-goals: ``hashed_words`` (`words.embed`), or ``external``: a reasoner's language model.
@@ -177,6 +179,7 @@ class GPIConfig:
     modulation: Literal["additive", "product"] = "additive"
     scene: bool = True
     film: bool = False
+    beside: NonNegativeInt = 0
     projection: Literal["learned", "random"] = "learned"
     text: Literal["hashed_words", "external"] = "hashed_words"
 
@@ -185,6 +188,8 @@ class GPIConfig:
             raise ValueError("projection=random has nothing learned: give layers=0, scene=False, modulation=product")
         if self.film and not self.layers:
             raise ValueError("film=true needs blocks to modulate: give layers of at least 1, or film=false")
+        if self.beside and (not self.beside % 2 or not self.layers):
+            raise ValueError(f"beside={self.beside} must be odd and needs layers of at least 1; give 0 for none")
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -12,7 +12,8 @@ the current state is given, so that only its change has to be found: ::
     g   = normalise(state + change(LN(transformer(x))))
 
 ``change`` starts at zero: before training, the goal is to leave everything as it is. With ``film=True`` the sentence
-also modulates every block. The literal form is ``modulation=product, scene=False``.
+also modulates every block, and with ``beside=5`` what is within two tokens is added before each, see `Beside`. The
+literal form is ``modulation=product, scene=False``.
 """
 
 from __future__ import annotations
@@ -35,11 +36,15 @@ class GoalProjection(nn.Module):
         self.normalisation: Normalisation = normalisation
         self.project = nn.Linear(config.language_dim, width)
         self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.layers))
+        beside = [Beside(width, config.beside) for _ in range(config.layers if config.beside else 0)]
+        self.beside = nn.ModuleList(beside)
         self.norm = nn.LayerNorm(width)
         self.scene = nn.Linear(width, width) if config.scene else None
         self.change = nn.Linear(width, width) if config.scene else None
         self.film = nn.Linear(width, 2 * config.layers * width) if config.film else None
         self.apply(init_weights)
+        for each in beside:
+            each.start()
         if self.change is not None:
             nn.init.zeros_(self.change.weight)
         if config.modulation == "additive":
@@ -85,6 +90,34 @@ class GoalProjection(nn.Module):
         if self.film is not None:
             modulation = self.film(functional.gelu(sentence)).unflatten(-1, (len(self.blocks), 2, -1))
             films = [Film(*layer.unbind(2)) for layer in modulation.unbind(2)]
-        for block, film in zip(self.blocks, films, strict=True):
+        for number, (block, film) in enumerate(zip(self.blocks, films, strict=True)):
+            if self.beside:
+                tokens = tokens + self.beside[number](tokens, sentence)
             tokens = block(tokens, film)
         return tokens
+
+
+class Beside(nn.Module):
+    """What is beside each token, on the sides that the sentence speaks of.
+
+    One kernel per channel over the square grid of tokens; the sentence says how much each channel counts.
+    """
+
+    def __init__(self, width: int, side: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.look = nn.Conv2d(width, width, side, padding=side // 2, groups=width)
+        self.gate = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+
+    def start(self) -> None:
+        """Initial weights: nothing is added."""
+        nn.init.normal_(self.look.weight, std=1 / self.look.kernel_size[0])
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, tokens: Tensor, sentence: Tensor) -> Tensor:
+        """``(B, N, D)`` and ``(B, 1, D)`` to what is added, ``(B, N, D)``."""
+        side = round(tokens.shape[1] ** 0.5)
+        seen = self.look(self.norm(tokens).mT.unflatten(-1, (side, side))).flatten(2).mT
+        return self.out(seen * (1 + self.gate(functional.gelu(sentence))))  # type: ignore[no-any-return]

@@ -22,6 +22,7 @@ class LossWeights:
         gpi: lambda_GPI, of the contrastive loss of goals.
         regression: Of goal tokens against the tokens of states that reach them.
         ranking: Of goals that rank the action that reached them before others.
+        truth: Of costs that tell which sub-goals an action brings about.
     """
 
     prediction: float = 1.0
@@ -33,6 +34,7 @@ class LossWeights:
     gpi: float = 1.0
     regression: float = 1.0
     ranking: float = 1.0
+    truth: float = 1.0
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum of ``terms``, whose names are those of the attributes; terms not given are not counted.
@@ -47,7 +49,7 @@ class LossWeights:
 
 
 SEED_WEIGHTS = LossWeights(
-    regulariser=0.5, rollout=0.0, inverse_dynamics=0.0, state=0.0, objects=0.0, regression=0.0, ranking=0.0
+    regulariser=0.5, rollout=0.0, inverse_dynamics=0.0, state=0.0, objects=0.0, regression=0.0, ranking=0.0, truth=0.0
 )
 """The seed's (sections 4.7 and 5): lambda_reg 0.5, lambda_GPI 1.0.
 

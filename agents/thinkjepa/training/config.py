@@ -229,6 +229,7 @@ class GoalsConfig:
         holding: Share of samples of which the sub-goal holds already.
         alternatives: Actions that the one that reached the sub-goal is ranked against, see `subgoals.SubGoals`.
         ranking: How.
+        others: Other sub-goals of the scene that the same action is judged by, see `subgoals.SubGoals`.
         relevance: Attention maps.
         shift: As in `CausalConfig`.
         weights: Of the terms.
@@ -242,9 +243,14 @@ class GoalsConfig:
     holding: Share
     alternatives: PositiveInt
     ranking: RankingConfig
+    others: NonNegativeInt
     relevance: RelevanceConfig
     shift: NonNegativeInt
     weights: LossWeights
+
+    def __post_init__(self) -> None:
+        if self.others and not self.weights.truth:
+            raise ValueError("others are compared for nothing: give weights.truth above 0, or others=0")
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -289,6 +295,8 @@ class TrainConfig(LoopConfig):
         preset: Size of a new model.
         model: Changes of single fields of its configuration (`agents.thinkjepa.config`), nested.
         init: A checkpoint to start from; its configuration replaces ``preset`` and ``camera``.
+        init_gpi: A checkpoint whose Goal Projection Interface to start from instead of that of ``init``, which may have
+            learned of another world model with states of the same size.
         encode_once: Whether the states of all pictures are computed before the first step and kept in memory (2 N D
             bytes each, in every process), for stages in which the encoder is frozen.
         optimiser: AdamW.
@@ -301,11 +309,14 @@ class TrainConfig(LoopConfig):
     preset: Preset
     model: dict[str, Any]
     init: str | None
+    init_gpi: str | None
     encode_once: bool
     optimiser: OptimiserConfig
     collapse: CollapseConfig
 
     def __post_init__(self) -> None:
+        if self.init_gpi is not None and self.init is None:
+            raise ValueError("init_gpi is of no use alone: give init, the checkpoint of a world model")
         if not self.encode_once:
             return
         if self.optimiser.learning_rates.get("encoder"):

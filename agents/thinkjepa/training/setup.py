@@ -50,6 +50,8 @@ def choose_device(config: LoopConfig) -> tuple[torch.device, bool]:
 def make_model(config: TrainConfig, sources: Opened) -> ThinkJEPA:
     """A new model, or that of ``init`` with the changes of ``model``, which may leave layers out but add none.
 
+    A changed Goal Projection Interface starts anew.
+
     Raises:
         TrainingError: The model does not fit the data, or its changes do not fit the weights of ``init``.
     """
@@ -63,7 +65,9 @@ def make_model(config: TrainConfig, sources: Opened) -> ThinkJEPA:
     if config.init is None:
         return ThinkJEPA(model_config(config, action_dim))
     checkpoint = _checkpoint(config.init)
-    model = ThinkJEPA(changed_model(asdict(checkpoint.model.config), config.model))
+    spoken = checkpoint if config.init_gpi is None else _checkpoint(config.init_gpi, "init_gpi")
+    start = asdict(checkpoint.model.config) | {"gpi": asdict(spoken.model.config.gpi)}
+    model = ThinkJEPA(changed_model(start, config.model))
     crop = model.config.world_model.encoder.crop
     if camera is not None and camera.crop != crop:
         raise TrainingError(
@@ -81,16 +85,22 @@ def make_model(config: TrainConfig, sources: Opened) -> ThinkJEPA:
     except RuntimeError as error:
         problem = str(error).splitlines()[1].strip()
         raise TrainingError(f"model: the changes do not fit the weights of init={config.init}: {problem}") from error
-    if model.config.gpi == checkpoint.model.config.gpi:
-        model.gpi.load_state_dict(checkpoint.model.gpi.state_dict())
+    if model.config.gpi == spoken.model.config.gpi:
+        try:
+            model.gpi.load_state_dict(spoken.model.gpi.state_dict())
+        except RuntimeError as error:
+            problem = str(error).splitlines()[1].strip()
+            raise TrainingError(
+                f"init_gpi={config.init_gpi} is of states of another size than init={config.init}: {problem}"
+            ) from error
     return model
 
 
-def _checkpoint(source: str) -> Checkpoint:
+def _checkpoint(source: str, key: str = "init") -> Checkpoint:
     try:
         return from_pretrained(source)
     except CheckpointError as error:
-        raise TrainingError(f"init: {error}") from error
+        raise TrainingError(f"{key}: {error}") from error
 
 
 def set_action_scale(model: ThinkJEPA, recordings: Recordings, block: int) -> None:

@@ -33,9 +33,9 @@ from agents.thinkjepa.training.objective import (
     require_samples,
 )
 from agents.thinkjepa.training.recordings import Recordings
+from agents.thinkjepa.training.scenes import MOST_NAMED, Scenes
 from agents.thinkjepa.words import embed
 
-_MOST_NAMED = 3
 _HELD_OUT_ALTERNATIVES = 24
 _PROJECTED = 64
 
@@ -62,17 +62,19 @@ class Chosen:
         row: ``(n,)``, of the state before.
         text: ``(n,)``, index of the sub-goal's words.
         kind: ``(n,)``, index of its kind.
-        named: ``(n, 3, 3)``: where the things that it is about are in ``row``, metres, NaN where unknown.
+        number: ``(n,)``, its number in its scene.
+        named: ``(n, 3, 3)``, in ``row``, see `Scenes.where`.
     """
 
     row: npt.NDArray[np.int64]
     text: npt.NDArray[np.int64]
     kind: npt.NDArray[np.int64]
+    number: npt.NDArray[np.int64]
     named: npt.NDArray[np.float32]
 
     def rows(self, chosen: npt.NDArray[np.int64]) -> Chosen:
         """Some of them."""
-        return Chosen(self.row[chosen], self.text[chosen], self.kind[chosen], self.named[chosen])
+        return Chosen(*(getattr(self, field.name)[chosen] for field in fields(Chosen)))
 
     def replaced(self, where: npt.NDArray[np.bool_], others: Chosen) -> Chosen:
         """With ``others`` in the places where ``where`` ``(n,)`` is true."""
@@ -129,6 +131,11 @@ class SubGoals(Objective):
         others are actions of other samples, as they are and with one of the points of the executed action in turn: the
         right thing to the wrong place, the wrong thing to the right place. Where the words leave open which of two
         outcomes is meant, the best that this loss can learn is that both are as good.
+    ``truth``
+        Binary cross-entropy of ``others`` sub-goals of the same scene that did not hold before: whether they hold
+        after the action, told from what its predicted outcome costs for them. Half of them do, and many of those that
+        do not are about the same things: to the left of it, and not to the right. What is usual for a kind is learned,
+        as some sub-goals leave more open than others.
 
     Raises:
         TrainingError: The data hold no sub-goals, or attention maps need what the data do not have.
@@ -161,8 +168,8 @@ class SubGoals(Objective):
         kept = kept_components(model.config.world_model, max(config.alternatives, _HELD_OUT_ALTERNATIVES))
         self.register_buffer("kept", kept, persistent=False)
         self._planned_by = distances.Objective(distance=config.ranking.distance)
-        self.texts = sorted({text for e in recordings.episodes for _, text, _ in e.subgoals})
-        self.kinds = sorted({kind for e in recordings.episodes for kind, _, _ in e.subgoals})
+        self._scenes = Scenes(recordings, block)
+        self.texts, self.kinds = self._scenes.texts, self._scenes.kinds
         self._reached = {out: self._find(held_out=out) for out in (False, True)}
         self._holding = self._find(held_out=False, before=True) if config.holding else None
         for out, split in ((False, "training"), (True, "held-out")):
@@ -178,17 +185,14 @@ class SubGoals(Objective):
             if config.contrast == "changes"
             else None
         )
+        self.usual = nn.Parameter(torch.zeros(len(self.kinds))) if config.others else None
         if self.project is not None:
             # An untrained goal changes nothing; the direction of a zero projection would have an endless gradient.
             nn.init.normal_(self.project.read[-1].bias, std=0.1)  # type: ignore[arg-type]
 
     def _find(self, *, held_out: bool, before: bool = False) -> Reached:
         """Sub-goals that hold after a transition, and did not before it, or did as well."""
-        positions = self.recordings.positions()
-        columns = {name: slot for slot, name in enumerate(self.recordings.names)}
-        texts = {text: number for number, text in enumerate(self.texts)}
-        kinds = {kind: number for number, kind in enumerate(self.kinds)}
-        found: list[tuple[int, int, int]] = []
+        found: list[tuple[int, int, int, int]] = []
         named: list[npt.NDArray[np.float32]] = []
         first = [0]
         for episode in self.recordings.episodes:
@@ -197,20 +201,14 @@ class SubGoals(Objective):
             wanted = (episode.holds[: -self.block] == before) & episode.holds[self.block :]
             for step in np.flatnonzero(wanted.any(axis=1)):
                 row = episode.start + int(step)
-                for number in np.flatnonzero(wanted[step]):
-                    kind, text, things = episode.subgoals[int(number)]
-                    found.append((row, texts[text], kinds[kind]))
-                    where = np.full((_MOST_NAMED, 3), np.nan, np.float32)
-                    for slot, thing in enumerate(things[:_MOST_NAMED]):
-                        if thing in episode.places:
-                            where[slot] = episode.places[thing]
-                        elif positions is not None and thing in columns:
-                            where[slot] = positions[row, columns[thing]]
-                    named.append(where)
+                for number in np.flatnonzero(wanted[step]).tolist():
+                    found.append((row, *self._scenes.text_and_kind(episode, number), number))
+                    named.append(self._scenes.where(episode, row, number))
                 first.append(len(found))
-        table = np.array(found, np.int64).reshape(-1, 3)
-        places = np.array(named, np.float32).reshape(-1, _MOST_NAMED, 3)
-        return Reached(table[:, 0], table[:, 1], table[:, 2], places, np.array(first, np.int64))
+        table = np.array(found, np.int64).reshape(-1, 4)
+        places = np.array(named, np.float32).reshape(-1, MOST_NAMED, 3)
+        rows, texts, kinds, numbers = table.T
+        return Reached(rows, texts, kinds, numbers, places, np.array(first, np.int64))
 
     def samples(self, *, held_out: bool = False) -> int:
         """Transitions that brought about a sub-goal."""
@@ -232,6 +230,9 @@ class SubGoals(Objective):
         samples = {}
         if self.config.shift and not held_out:
             samples["shift"] = random_shift(len(chosen), self.config.shift, rng(self.seed, "shift", step))
+        moved = self.moved(samples.get("shift"))
+        if self.config.others:
+            samples |= self._judged(table, moved, generator)
         after = np.where(holding, table.row, table.row + self.block)
         return Batch(
             {
@@ -241,9 +242,21 @@ class SubGoals(Objective):
                 "text": torch.from_numpy(table.text),
                 "kind": torch.from_numpy(table.kind),
                 "holding": torch.from_numpy(holding),
-                "relevance": self._relevance(table.named, self.moved(samples.get("shift")), generator),
+                "relevance": self._relevance(table.named, moved, generator),
             }
         )
+
+    def _judged(self, table: Chosen, moved: Tensor | None, generator: np.random.Generator) -> dict[str, Tensor]:
+        """Other sub-goals of the scenes, and whether the executed actions bring them about."""
+        judged = self._scenes.judged(table.row, table.number, self.config.others, generator)
+        each = None if moved is None else moved.repeat_interleave(self.config.others, 0)
+        relevance = self._relevance(judged.named.reshape(-1, *judged.named.shape[2:]), each, generator)
+        return {
+            "other_text": torch.from_numpy(judged.text),
+            "other_kind": torch.from_numpy(judged.kind),
+            "other_relevance": relevance.unflatten(0, judged.text.shape),
+            "other_true": torch.from_numpy(judged.true),
+        }
 
     def _relevance(
         self, named: npt.NDArray[np.float32], moved: Tensor | None, generator: np.random.Generator
@@ -290,7 +303,23 @@ class SubGoals(Objective):
             best = torch.where(holding, candidates.shape[1] - 1, 0)
             scale = self.config.ranking.temperature * gathered(cost).mean().detach()
             terms["ranking"] = functional.cross_entropy(-cost / scale.clamp_min(1e-9), best)
+        if "other_true" in samples:
+            told = self._told(batch, before, predicted[:, 0])
+            wrong = functional.binary_cross_entropy_with_logits(told, samples["other_true"].float(), reduction="none")
+            terms["truth"] = (wrong.mean(1) * ~holding).mean()
         return terms
+
+    def _told(self, batch: Batch, before: Tensor, predicted: Tensor) -> Tensor:
+        """How likely the other sub-goals are to hold in predicted states ``(B, N, D)``: logits ``(B, others)``."""
+        assert self.usual is not None
+        samples = batch.samples
+        text, relevance = samples["other_text"], samples["other_relevance"]
+        starts = before.repeat_interleave(text.shape[1], 0)
+        goals = self.goals(starts, text.flatten(), relevance.flatten(0, 1)).unflatten(0, text.shape)
+        cost = self._planned_by(predicted.unsqueeze(1), goals, start=before.unsqueeze(1))
+        level = gathered(cost).mean().detach()
+        scale = self.config.ranking.temperature * level
+        return (level + self.usual[samples["other_kind"]] - cost) / scale.clamp_min(1e-9)
 
     def _cost(self, candidates: Tensor, goal: Tensor, before: Tensor) -> Tensor:
         """What predicted states ``(B, K, N, D)`` cost, ``(B, K)``."""
@@ -343,6 +372,10 @@ class SubGoals(Objective):
         near, far = self._near_and_far(batch, attention=True)(self._planned_by.of_states)
         numbers = {f"held_out/{name}": value.item() for name, value in self.forward(batch).items()}
         numbers |= health.spread(after)
+        if self.config.others:
+            predicted = self._outcomes(before, samples["actions"], 0)[:, 0]
+            told, true = self._told(batch, before, predicted), samples["other_true"]
+            numbers["auc_words"] = (told[true][:, None] > told[~true]).float().mean().item()
         numbers |= {
             "auc": better_than_any.mean().item(),
             "ranked_first": (cost.argmin(1) == 0).float().mean().item(),

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from pydantic import ValidationError
 from torch.nn import functional
 
 from agents.thinkjepa.config import GPIConfig
-from agents.thinkjepa.gpi import GoalProjection
+from agents.thinkjepa.gpi import Beside, GoalProjection
 from tests.agents.thinkjepa.tiny import LANGUAGE_DIM, awake
 
 BATCH, TOKENS, WIDTH = 3, 16, 24
@@ -70,6 +72,43 @@ def test_film_lets_words_modulate_every_block():
     plain.load_state_dict({k: v for k, v in module.state_dict().items() if not k.startswith("film")})
     torch.testing.assert_close(module(embedding, relevance, state), plain(embedding, relevance, state))
     assert (modulated - plain(embedding, relevance, state)).abs().mean() > 0.01
+
+
+def test_what_is_beside_is_looked_at_on_the_sides_that_the_words_name():
+    beside = Beside(WIDTH, 3)
+    beside.start()
+    tokens, sentence = torch.randn(BATCH, 25, WIDTH), torch.randn(BATCH, 1, WIDTH)
+    assert not beside(tokens, sentence).any(), "before training, nothing is added"
+    torch.nn.init.eye_(beside.out.weight)
+    torch.nn.init.eye_(beside.gate.weight)
+    seen = beside(tokens, sentence)
+    changed = tokens.clone()
+    changed[:, 12] = torch.randn(WIDTH)  # the middle of five by five
+    reached = (beside(changed, sentence) - seen).abs().amax((0, 2)).reshape(5, 5) > 1e-6
+    assert reached[1:4, 1:4].all()
+    assert reached.sum() == 9
+    shifted = beside(tokens.reshape(BATCH, 5, 5, WIDTH).roll(1, 2).flatten(1, 2), sentence).reshape(BATCH, 5, 5, WIDTH)
+    inner = seen.reshape(BATCH, 5, 5, WIDTH)[:, :, 1:3]
+    torch.testing.assert_close(shifted[:, :, 2:4], inner)
+    assert (beside(tokens, sentence.flip(0)) - seen).abs().mean() > 0.01
+
+
+def test_a_goal_projection_that_looks_beside_starts_as_one_that_does_not():
+    torch.manual_seed(0)
+    embedding, relevance = inputs()
+    state = functional.layer_norm(torch.randn(BATCH, TOKENS, WIDTH), (WIDTH,))
+    config = GPIConfig(language_dim=LANGUAGE_DIM, layers=2, heads=2, beside=5)
+    module = GoalProjection(config, width=WIDTH, tokens=TOKENS, normalisation="layer")
+    torch.testing.assert_close(module(embedding, relevance, state), state, rtol=1e-3, atol=1e-3)
+    plain = GoalProjection(replace(config, beside=0), width=WIDTH, tokens=TOKENS, normalisation="layer")
+    plain.load_state_dict({k: v for k, v in awake(module).state_dict().items() if not k.startswith("beside")})
+    assert (module(embedding, relevance, state) - plain(embedding, relevance, state)).abs().mean() > 1e-3
+
+
+@pytest.mark.parametrize("settings", [{"beside": 4}, {"beside": 3, "layers": 0}])
+def test_a_neighbourhood_is_odd_and_needs_blocks(settings):
+    with pytest.raises(ValidationError, match=r"beside=\d must be odd and needs layers"):
+        GPIConfig(**({"language_dim": LANGUAGE_DIM, "layers": 1, "heads": 2} | settings))
 
 
 def test_film_needs_blocks():

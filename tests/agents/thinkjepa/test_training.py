@@ -173,6 +173,47 @@ def test_a_share_of_samples_holds_already(world_model, squares):
     )
 
 
+@pytest.mark.parametrize("held_out", [False, True])
+def test_other_sub_goals_of_the_scene_are_judged_by_what_the_action_did(world_model, squares, held_out):
+    objective = goals_objective(world_model, squares, "objective.others=4", "objective.holding=0.2")
+    samples = objective.draw(np.arange(80) % objective.samples(held_out=held_out), 0, held_out=held_out).samples
+    assert samples["other_relevance"].shape == (80, 4, objective.model.world_model.config.tokens)
+    episodes = [e for e in objective.recordings.episodes if e.held_out == held_out]
+    true = samples["other_true"]
+    for sample in np.flatnonzero(~samples["holding"]):
+        row = int(samples["rows"][sample, 0])
+        episode = next(e for e in episodes if e.start <= row < e.stop)
+        words = [objective.texts.index(text) for _, text, _ in episode.subgoals]
+        numbers = [words.index(int(text)) for text in samples["other_text"][sample]]
+        assert not episode.holds[row - episode.start, numbers].any()
+        assert episode.holds[row - episode.start + 1, numbers].tolist() == true[sample].tolist()
+        kinds = [objective.kinds.index(episode.subgoals[number][0]) for number in numbers]
+        assert kinds == samples["other_kind"][sample].tolist()
+    assert true[~samples["holding"]].float().mean() == 0.5
+
+
+def test_sub_goals_that_do_not_come_true_are_often_about_the_same_thing(world_model, squares):
+    objective = goals_objective(world_model, squares, "objective.others=4", "objective.holding=0")
+    samples = objective.draw(np.arange(200) % objective.samples(), 0).samples
+    red = torch.tensor(["red" in text for text in objective.texts])
+    same = red[samples["other_text"]] == red[samples["text"]].unsqueeze(1)
+    false = ~samples["other_true"]
+    assert 0.4 < same[false].float().mean() < 0.6, "of eight, at most three are about the same square"
+
+
+def test_costs_that_tell_what_comes_true_are_rewarded(world_model, squares):
+    objective = goals_objective(world_model, squares, "objective.others=4", "objective.holding=0")
+    batch = objective.draw(np.arange(32) % objective.samples(), 0)
+    lies = Batch({**batch.samples, "other_true": ~batch.samples["other_true"]})
+    optimiser = torch.optim.Adam(objective.model.gpi.parameters(), 2e-3)
+    for _ in range(30):
+        loss = objective(batch)["truth"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert objective(batch)["truth"] < 0.6 < objective(lies)["truth"]
+
+
 def test_the_best_that_can_be_done_about_what_holds_is_nothing(world_model, squares):
     """A goal that changes nothing is right where the sub-goal holds, and wrong where it does not."""
     objective = goals_objective(world_model, squares, "objective.holding=0.5", "objective.weights.gpi=0")
@@ -454,6 +495,29 @@ def test_init_must_fit(world_model, overrides, tmp_path):
         train("world_model", f"out={tmp_path}", *given, init, "model.world_model.encoder.layers=3", "steps=1")
     with pytest.raises(TrainingError, match=r"init: .*no such folder"):
         train("world_model", f"out={tmp_path}", *given, "init=nowhere", "steps=1")
+    with pytest.raises(TrainingError, match=r"init_gpi: .*no such folder"):
+        train("world_model", f"out={tmp_path}", *given, init, "init_gpi=nowhere", "steps=1")
+    with pytest.raises(TrainingError, match="init_gpi is of no use alone: give init"):
+        train("world_model", f"out={tmp_path}", *given, "init_gpi=elsewhere", "steps=1")
+
+
+def test_a_goal_projection_may_come_from_another_checkpoint(world_model, squares, overrides, tmp_path):
+    init = f"init={world_model / 'checkpoint'}"
+    given = [f"data.sources=[{squares}]", *CAMERA, *QUICK[:3], init]
+    rate = ["optimiser.learning_rates.gpi=0", "optimiser.learning_rates.predictor=0", "steps=1"]
+    train("gpi", f"out={tmp_path / 'words'}", *given, "model.gpi.beside=3", "model.gpi.film=true", "steps=2")
+    train("gpi", f"out={tmp_path / 'both'}", *given, f"init_gpi={tmp_path / 'words' / 'checkpoint'}", *rate)
+    world, words, both = (
+        from_pretrained(folder / "checkpoint").model for folder in (world_model, tmp_path / "words", tmp_path / "both")
+    )
+    assert both.config.gpi == words.config.gpi != world.config.gpi
+    for part, source in ((both.gpi, words.gpi), (both.world_model, world.world_model)):
+        for name, weight in source.state_dict().items():
+            assert torch.equal(weight, part.state_dict()[name])
+    smaller = [*overrides, "model.world_model.encoder.width=16", "model.world_model.grid=2", "steps=1"]
+    train("world_model", f"out={tmp_path / 'small'}", *smaller)
+    with pytest.raises(TrainingError, match=r"init_gpi=.*is of states of another size than init="):
+        train("gpi", f"out={tmp_path / 'not'}", *given, f"init_gpi={tmp_path / 'small' / 'checkpoint'}", "steps=1")
 
 
 def test_layers_can_be_left_out(overrides, tmp_path):
