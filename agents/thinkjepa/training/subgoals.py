@@ -353,8 +353,9 @@ class SubGoals(Objective):
 
         ``auc`` is the chance that the executed action is predicted to come nearer to the goal than another sample's
         action, also for each kind of sub-goal; ``auc_near``, than one that shares a point with it; ``ranked_first``,
-        that none of 24 others comes nearer; ``auc_reached``, that a state that reached a sub-goal is nearer to the goal
-        that is projected in it than another state, which does not yet, to its own; ``skill``,
+        that none of 24 others comes nearer; ``auc_words``, that a sub-goal which the action makes true looks likelier
+        than one which it does not, see ``truth``; ``auc_reached``, that a state that reached a sub-goal is nearer to
+        the goal that is projected in it than another state, which does not yet, to its own; ``skill``,
         ``1 - mse(goal, next) / mse(state, next)``; ``text_matters``, the mean change of a goal when the words are
         another sample's, over its mean change of the state.
         """
