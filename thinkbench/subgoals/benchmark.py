@@ -123,8 +123,16 @@ class Subgoals(Benchmark):
         """Short stretches of play in fresh scenes, or sub-goals that are neither frozen nor for tuning.
 
         Scenes of play are drawn as they come; where the protocol has some of the kinds only, for these in turn.
+
+        Raises:
+            ValueError: Tuning episodes are asked for.
         """
         protocol = self.protocol
+        if protocol.split == "tuning":
+            raise ValueError(
+                f"protocol.split=tuning: training data are not of tuning episodes; leave it out, and give seed="
+                f"{protocol.tuning_seed} for other scenes"
+            )
         if play:
             kinds = () if set(protocol.kinds) == set(KINDS) else protocol.kinds
             return [play_spec(seed, index, kinds) for index in range(count)]
