@@ -49,6 +49,7 @@ class OracleGoal(PlanningAgent[_Lane]):
         looks: See `PlanningAgent`.
         device: See `PlanningAgent`.
         precision: See `PlanningAgent`.
+        compile: See `PlanningAgent`.
 
     Raises:
         ValueError: See `PlanningAgent`; or ``expert`` names no agent.
@@ -67,6 +68,7 @@ class OracleGoal(PlanningAgent[_Lane]):
         looks: Looks = 1,
         device: Device = "auto",
         precision: Precision = "auto",
+        compile: bool = False,
     ) -> None:
         super().__init__(
             checkpoint=checkpoint,
@@ -75,6 +77,7 @@ class OracleGoal(PlanningAgent[_Lane]):
             looks=looks,
             device=device,
             precision=precision,
+            compile=compile,
         )
         self._goal = goal
         self._expert = _agent(expert) if expert else None

@@ -15,7 +15,7 @@ import torch
 from gymnasium.spaces import Box
 from torch import Tensor
 
-from agents.devices import Device, choose
+from agents.devices import Device, choose, require_compiler
 from agents.thinkjepa.checkpoints import SUMS, CheckpointError, from_pretrained, locate, pretrained_config
 from agents.thinkjepa.config import WorldModelConfig
 from agents.thinkjepa.distances import Distance, Objective
@@ -106,6 +106,8 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
             another. The search takes as many times longer.
         device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
         precision: Of the predictor's weights; ``auto`` is bfloat16 on a GPU and float32 elsewhere.
+        compile: Whether roll-outs are compiled, see `LatentPlanner`: the first decision then takes a minute, all others
+            less. Costs differ in the last digits.
 
     Raises:
         ValueError: A setting is impossible or the checkpoint cannot be loaded.
@@ -124,12 +126,16 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         looks: Looks = 1,
         device: Device = "auto",
         precision: Precision = "auto",
+        compile: bool = False,
     ) -> None:
         self._checkpoint = checkpoint
         self._moved = _MOVED[looks]
         self._objective = objective or Objective()
         self._device = choose(device)
         self._halved = precision == "bf16" or (precision == "auto" and self._device.type == "cuda")
+        self._compile = compile
+        if compile:
+            require_compiler(self._device)
         self.thresholds: Mapping[Distance, float] = {}
         if checkpoint == UNTRAINED:
             planner = replace(planner, fixed=())
@@ -251,7 +257,9 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
             self.world = self._ready(untrained_world(self.world, components).to(self._device))
             self.model.world_model = self.world
         _require_actions(self._checkpoint, self.world.config, self._planner_config, view.action_space)
-        self._planner = LatentPlanner(self.world, self._planner_config, self._objective, low=low, high=high)
+        self._planner = LatentPlanner(
+            self.world, self._planner_config, self._objective, low=low, high=high, compile=self._compile
+        )
         self._bounds = bounds
 
     def _ready(self, world: WorldModel) -> WorldModel:

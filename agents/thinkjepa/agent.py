@@ -86,6 +86,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         looks: See `PlanningAgent`.
         device: See `PlanningAgent`.
         precision: See `PlanningAgent`.
+        compile: See `PlanningAgent`.
 
     Raises:
         ValueError: See `PlanningAgent` and `reasoning.make_reasoner`; or the checkpoint was trained on the embeddings
@@ -110,6 +111,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         looks: Looks = 1,
         device: Device = "auto",
         precision: Precision = "auto",
+        compile: bool = False,
     ) -> None:
         super().__init__(
             checkpoint=checkpoint,
@@ -118,6 +120,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
             looks=looks,
             device=device,
             precision=precision,
+            compile=compile,
         )
         if reasoner != "vlm":
             self.require_words()

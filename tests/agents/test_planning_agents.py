@@ -119,6 +119,27 @@ def test_lanes_in_one_batch_act_as_each_would_alone(make: Any, checkpoint: str) 
     assert not np.array_equal(acted[0], acted[1])
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("make", [thinkjepa, oracle, flat])
+def test_compiled_agents_find_as_good_plans(make: Any, checkpoint: str) -> None:
+    costs = []
+    for agent in (make(checkpoint), make(checkpoint, compile=True)):
+        agent.reset(0, view(), see(0))
+        agent.act({0: see(0)})
+        costs.append(next(event for event in agent.pop_events(0) if event.kind == "plan").data["costs"])
+    np.testing.assert_allclose(*costs, rtol=1e-3)
+
+
+@pytest.mark.parametrize("make", [thinkjepa, oracle, flat])
+def test_compiling_for_a_cpu_needs_a_compiler(make: Any, checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    make(checkpoint)
+    with pytest.raises(ValueError, match=r"no C\+\+ compiler here \(g\+\+, clang\+\+\); install one, or give compile"):
+        make(checkpoint, compile=True)
+
+
 def test_draws_depend_on_the_step_and_not_on_what_ran_before(checkpoint: str) -> None:
     agent = oracle(checkpoint)
     runs = []
