@@ -125,8 +125,7 @@ class Judge:
 
     def __init__(self, checkpoint: str) -> None:
         self.agent = ThinkJEPAAgent(checkpoint=checkpoint, planner=PlannerConfig(horizon=1), device="cpu")
-        self.objective = Objective()
-        self.search_objective = Objective(distance="change_cosine")  # what agents search by
+        self.objective = Objective(distance="change_cosine")  # what agents search by
 
     def foresee(self, state: Tensor, actions: Sequence[Action], relevance: Tensor | None) -> Tensor:
         """Predicted states ``(B, N, D)`` of one state ``(1, N, D)``."""
@@ -163,7 +162,7 @@ def aim(judge: Judge, state: Tensor, goal: Tensor, relevance: Tensor | None, act
             end = np.array(skill.end) + (shift if what == "place" else 0)
             moved.append(float(np.linalg.norm(shift)))
             tried.append(skill_action(Primitive.PICK_AND_PLACE, start, end, skill.turn))
-        distance = judge.objective(judge.foresee(state, tried, relevance), goal)
+        distance = judge.objective(judge.foresee(state, tried, relevance), goal, start=state)
         errors[what] = moved[int(distance.argmin())]
     return errors
 
@@ -183,17 +182,17 @@ def examine(judge: Judge, env: SubgoalEnv, spec: EpisodeSpec) -> dict[str, Any]:
     words, relevance = judge.project(view, observation, state)
     plain, guided = judge.foresee(state, actions, None), judge.foresee(state, actions, relevance)
     found: dict[str, Any] = {
-        "image, seen": ranking(judge.objective(seen, image), succeeds),
-        "image, foreseen": ranking(judge.objective(plain, image), succeeds),
-        "words, seen": ranking(judge.objective(seen, words), succeeds),
-        "words, foreseen": ranking(judge.objective(guided, words), succeeds),
+        "image, seen": ranking(judge.objective(seen, image, start=state), succeeds),
+        "image, foreseen": ranking(judge.objective(plain, image, start=state), succeeds),
+        "words, seen": ranking(judge.objective(seen, words, start=state), succeeds),
+        "words, foreseen": ranking(judge.objective(guided, words, start=state), succeeds),
         "aim at image": aim(judge, state, image, None, actions[0]),
         "aim at words": aim(judge, state, words, relevance, actions[0]),
     }
     for goal, maps, foreseen, what in ((image, None, plain, "image"), (words, relevance, guided, "words")):
-        certified = judge.search_objective(foreseen[:1], goal, start=state).item()
+        certified = judge.objective(foreseen[:1], goal, start=state).item()
         for name, config in BUDGETS.items():
-            planner = LatentPlanner(judge.agent.world, config, judge.search_objective, low=-np.ones(6), high=np.ones(6))
+            planner = LatentPlanner(judge.agent.world, config, judge.objective, low=-np.ones(6), high=np.ones(6))
             plan = planner.plan(state, goal, [spec.seed], relevance=maps)
             action, cost = plan.actions[0, 0].numpy(), plan.costs[0, -1].item()
             outcome = carry_out(truth, [action], env)
