@@ -74,7 +74,8 @@ class Scenes:
         """``count`` sub-goals that do not hold in each of ``rows`` ``(n,)``: half of them do in the next state.
 
         Those that come true are drawn evenly over kinds. Those that do not, evenly over how much they have in common
-        with another one: over how many of the things that sub-goal ``numbers`` ``(n,)`` is about.
+        with another one: over how many of the things that sub-goal ``numbers`` ``(n,)`` is about. Where all hold, it is
+        this one.
         """
         found: list[list[int]] = []
         named: list[Places] = []
@@ -91,6 +92,7 @@ class Scenes:
             )
             half = min(count // 2 if len(false) else count, count * len(true))
             drawn = [*_evenly(true, kinds, half, generator), *_evenly(false, common, count - half, generator)]
+            drawn = drawn or [number] * count  # everything holds already
             for slot, option in enumerate(drawn):
                 found.append([*self.text_and_kind(episode, option), int(slot < half)])
                 named.append(self.where(episode, row, option))
@@ -101,7 +103,7 @@ class Scenes:
 
 def _evenly(options: Indices, groups: Indices, count: int, generator: np.random.Generator) -> list[int]:
     """``count`` options, with replacement; every group is as likely as any other."""
-    if not count:
+    if not count or not len(options):
         return []
     weights = 1 / np.bincount(groups)[groups]
     return [int(option) for option in generator.choice(options, count, p=weights / weights.sum())]

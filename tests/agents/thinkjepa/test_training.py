@@ -26,7 +26,8 @@ from agents.thinkjepa.training.config import CollapseConfig, TrainingError
 from agents.thinkjepa.training.distributed import Ranks
 from agents.thinkjepa.training.loop import ExitCode, collapse, rate_factor
 from agents.thinkjepa.training.objective import Batch
-from agents.thinkjepa.training.recordings import open_data
+from agents.thinkjepa.training.recordings import Episode, Recordings, open_data
+from agents.thinkjepa.training.scenes import Scenes
 from agents.thinkjepa.training.seen import SeenObjects
 from agents.thinkjepa.training.setup import make_model, make_objective
 from agents.thinkjepa.training.state import STATE
@@ -190,6 +191,15 @@ def test_other_sub_goals_of_the_scene_are_judged_by_what_the_action_did(world_mo
         kinds = [objective.kinds.index(episode.subgoals[number][0]) for number in numbers]
         assert kinds == samples["other_kind"][sample].tolist()
     assert true[~samples["holding"]].float().mean() == 0.5
+
+
+def test_where_everything_holds_nothing_else_is_judged():
+    goals = [("table", "Put the cube on the table.", ("cube",)), ("zone", "Put the cube in the zone.", ("cube",))]
+    episode = Episode(0, 2, held_out=False, subgoals=goals, holds=np.ones((2, 2), bool))
+    recordings = Recordings("b", torch.zeros(2, 4, 4, 3), np.zeros((2, 1), np.float32), [episode], {}, ())
+    judged = Scenes(recordings, 1).judged(np.array([0]), np.array([1]), 3, np.random.default_rng(0))
+    assert not judged.true.any()
+    assert (judged.kind == 1).all()
 
 
 def test_sub_goals_that_do_not_come_true_are_often_about_the_same_thing(world_model, squares):
