@@ -83,17 +83,22 @@ def make_model(config: TrainConfig, sources: Opened) -> ThinkJEPA:
         weights, kept = checkpoint.model.world_model.state_dict(), model.world_model.state_dict()
         model.world_model.load_state_dict({name: value for name, value in weights.items() if name in kept})
     except RuntimeError as error:
-        problem = str(error).splitlines()[1].strip()
-        raise TrainingError(f"model: the changes do not fit the weights of init={config.init}: {problem}") from error
+        raise TrainingError(
+            f"model: the changes do not fit the weights of init={config.init}: {_misfit(error)}"
+        ) from error
     if model.config.gpi == spoken.model.config.gpi:
         try:
             model.gpi.load_state_dict(spoken.model.gpi.state_dict())
         except RuntimeError as error:
-            problem = str(error).splitlines()[1].strip()
             raise TrainingError(
-                f"init_gpi={config.init_gpi} is of states of another size than init={config.init}: {problem}"
+                f"init_gpi={config.init_gpi} is of states of another size than init={config.init}: {_misfit(error)}"
             ) from error
     return model
+
+
+def _misfit(error: RuntimeError) -> str:
+    """The first weight that ``load_state_dict`` could not place."""
+    return str(error).splitlines()[1].strip()
 
 
 def _checkpoint(source: str, key: str = "init") -> Checkpoint:

@@ -374,8 +374,7 @@ class SubGoals(Objective):
         numbers = {f"held_out/{name}": value.item() for name, value in self.forward(batch).items()}
         numbers |= health.spread(after)
         if self.config.others:
-            predicted = self._outcomes(before, samples["actions"], 0)[:, 0]
-            told, true = self._told(batch, before, predicted), samples["other_true"]
+            told, true = self._told(batch, before, candidates[:, 0]), samples["other_true"]
             numbers["auc_words"] = (told[true][:, None] > told[~true]).float().mean().item()
         numbers |= {
             "auc": better_than_any.mean().item(),
