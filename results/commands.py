@@ -34,11 +34,15 @@ def add_report(verbs: Any) -> None:
         "Examples:\n"
         "  harness report runs/20260101-120000-thinkbench-expert-s0\n"
         "  harness report runs/* --format html --plots plots > report.html\n"
-        "  harness report runs/no-replan runs/no-gpi --baseline runs/full --format latex > ablation.tex\n",
+        "  harness report runs/no-replan runs/no-gpi --baseline runs/full --format latex > ablation.tex\n"
+        "  harness report runs/* --pool-seeds\n",
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories or entries (.zip)")
     parser.add_argument("--format", choices=REPORT_FORMATS, default="md")
     parser.add_argument("--baseline", type=Path, metavar="RUN", help="the full agent: adds the ablation table")
+    parser.add_argument(
+        "--pool-seeds", action="store_true", help="runs that differ in nothing but the seed share a row"
+    )
     _add_common(parser)
 
 
@@ -91,7 +95,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    report = build_report(arguments.runs, arguments.baseline, arguments.config_dir)
+    report = build_report(arguments.runs, arguments.baseline, arguments.config_dir, seeds_pooled=arguments.pool_seeds)
     plots: list[Plot] = []
     if arguments.plots is not None or arguments.format == "html":
         from results.plots import report_plots  # matplotlib, which no other verb should wait for

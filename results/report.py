@@ -15,6 +15,7 @@ from harness.store import StoreError
 from results.cells import CellValue, difference_cell, work_out
 from results.compute import MOST_EPISODES, pareto_efficient
 from results.paired import PairedDifference, holm
+from results.pool import pool_seeds
 from results.published import PublishedTable, published_tables
 from results.runs import LoadedRun, RunSummary, left_out, load_runs
 from results.shifts import UNSHIFTED, Shifted, shift_groups
@@ -81,7 +82,9 @@ class Report:
     left_out: tuple[RunSummary, ...] = ()
 
 
-def build_report(paths: Sequence[Path], baseline: Path | None = None, config_dir: Path | None = None) -> Report:
+def build_report(
+    paths: Sequence[Path], baseline: Path | None = None, config_dir: Path | None = None, *, seeds_pooled: bool = False
+) -> Report:
     """Read runs (directories, or entries) and work out every cell.
 
     Runs of the same episodes under the same protocol (same hash) share their one-line tables, one row per run. Others
@@ -92,30 +95,32 @@ def build_report(paths: Sequence[Path], baseline: Path | None = None, config_dir
         paths: The runs.
         baseline: One more run, or one of ``paths``: the full agent, to which an ablation table gives the differences.
         config_dir: The reader's own benchmarks and protocols, for entries that name them.
+        seeds_pooled: Whether runs that differ in nothing but the seed share a row (all tables but that of compute).
 
     Raises:
         StoreError: if a folder holds no run, is given twice, or no run can be compared with the baseline; or the
-            baseline is untrained and others are not.
+            baseline is untrained and others are not; or seeds are to be pooled and an agent has one twice.
     """
     given = list(paths)
     if baseline is not None and baseline.resolve() not in [path.resolve() for path in given]:
         given.insert(0, baseline)
     loaded = load_runs(given, config_dir)
     outside = left_out([run.summary for run in loaded])
-    runs = [run for run in loaded if run.summary not in outside]
+    alone = [run for run in loaded if run.summary not in outside]
+    runs = pool_seeds(alone) if seeds_pooled else alone
     tables: list[ReportTable] = []
     for group in comparable(runs):
         tables += _joined(group)
         tables += [_own(run, table) for run in group for table in run.tables if not table.one_line]
     if baseline is not None:
-        full = next((run for run in runs if Path(run.summary.run).resolve() == baseline.resolve()), None)
+        full = next((run for run in runs if _holds(run, baseline)), None)
         if full is None:
             raise StoreError(f"the baseline {baseline} has untrained weights, so no other run is compared with it")
         tables += _ablation(full, runs)
     tables += [_shift_table(shifted) for shifted in shift_groups(runs)]
-    tables += [_compute(group) for group in comparable(runs)]
-    published = published_tables(run.summary.benchmark for run in runs)
-    return Report(tuple(run.summary for run in runs), tuple(tables), published, tuple(outside))
+    tables += [_compute(group) for group in comparable(alone)]
+    published = published_tables(run.summary.benchmark for run in alone)
+    return Report(tuple(run.summary for run in alone), tuple(tables), published, tuple(outside))
 
 
 def comparable(runs: Sequence[LoadedRun]) -> list[list[LoadedRun]]:
@@ -124,6 +129,11 @@ def comparable(runs: Sequence[LoadedRun]) -> list[list[LoadedRun]]:
     for run in runs:
         groups.setdefault((run.summary.protocol_hash, run.summary.episode_set), []).append(run)
     return list(groups.values())
+
+
+def _holds(run: LoadedRun, path: Path) -> bool:
+    """Whether it is the run at ``path``, or that one is pooled in it."""
+    return any(Path(one.summary.run).resolve() == path.resolve() for one in (run, *run.parts))
 
 
 def coverage(runs: Sequence[LoadedRun]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from harness.identity import RunIdentity, content_hash, difference
 from harness.instantiate import build_benchmark
-from harness.interfaces import Table
+from harness.interfaces import Benchmark, Table
 from harness.runs import UNTRAINED
 from harness.store import RunReader, StoreError
 from results.compute import Compute, measure_compute
@@ -49,6 +49,8 @@ class RunSummary:
     episode_set: str
     label: str = ""
     """The run's row name: agent, seed, marks, and what tells it from other rows of the report."""
+    seeds: tuple[int, ...] = ()
+    """Those of all runs that are pooled in it, see `results.pool`; none for a run by itself."""
 
     @property
     def marks(self) -> str:
@@ -86,6 +88,8 @@ class LoadedRun:
         frame: One row per planned episode, see `harness.interfaces.Benchmark.summarise`.
         tables: The benchmark's tables.
         compute: What its decisions cost.
+        benchmark: What made the tables.
+        parts: The runs that are pooled in it, see `results.pool`; none for a run by itself.
     """
 
     summary: RunSummary
@@ -93,6 +97,8 @@ class LoadedRun:
     frame: pd.DataFrame = field(repr=False)
     tables: tuple[Table, ...] = field(repr=False)
     compute: Compute = field(repr=False)
+    benchmark: Benchmark = field(repr=False)
+    parts: tuple[LoadedRun, ...] = field(default=(), repr=False)
 
     @property
     def label(self) -> str:
@@ -101,14 +107,13 @@ class LoadedRun:
 
     @cached_property
     def episodes(self) -> pd.Index[Any]:
-        """What each row of the frame is paired by: the episode and its repetition.
+        """What each row of the frame is paired by: the episode, and which repetition of it from the second on.
 
         With equal seeds that is the same as pairing by episode key, which also holds the protocol and the seed. Runs
         of other seeds, or of a shift of the protocol, have the same episodes under other keys.
         """
-        ids = self.frame["episode_id"]
-        repeated = bool(self.frame["repeat"].any())
-        names: pd.Index[Any] = pd.Index(ids + "#" + self.frame["repeat"].astype(str) if repeated else ids)
+        ids, repeats = self.frame["episode_id"], self.frame["repeat"]
+        names: pd.Index[Any] = pd.Index(ids.where(repeats == 0, ids + "#" + repeats.astype(str)))
         return names
 
 
@@ -205,7 +210,8 @@ def run_labels(summaries: Sequence[RunSummary]) -> list[str]:
         parts = [f"{key}={summary.arguments.get(key)}" for key in differing]
         if summary.untrained and "checkpoint=untrained" not in parts:
             parts.insert(0, "untrained")
-        labels.append(f"{summary.agent}{summary.marks} ({', '.join([*parts, f'seed {summary.seed}'])})")
+        parts.append(f"seeds {', '.join(map(str, summary.seeds))}" if summary.seeds else f"seed {summary.seed}")
+        labels.append(f"{summary.agent}{summary.marks} ({', '.join(parts)})")
     for further in ([summary.protocol for summary in summaries], [Path(summary.run).name for summary in summaries]):
         if len(set(further)) > 1:
             labels = [f"{a} {b}" if labels.count(a) > 1 else a for a, b in zip(labels, further, strict=True)]
@@ -230,7 +236,7 @@ def load_run(reader: RunReader) -> LoadedRun:
     benchmark = build_benchmark(config["benchmark"], config["protocol"])
     changed = difference(dict(identity.fingerprint), dict(benchmark.fingerprint()))
     summary = _summary(reader, identity, frame, tuple(changed))
-    return LoadedRun(summary, identity, frame, tuple(benchmark.summarise(frame)), measure_compute(reader))
+    return LoadedRun(summary, identity, frame, tuple(benchmark.summarise(frame)), measure_compute(reader), benchmark)
 
 
 def _summary(

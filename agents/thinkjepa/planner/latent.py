@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 import torch
@@ -93,8 +93,9 @@ class LatentPlanner:
         self._piece = max(1, tokens // world_model.config.tokens) if on_cpu else None
         self._cost = world_model.cost
         if compile:
-            mode = None if on_cpu else "reduce-overhead"
-            self._cost = torch.compile(world_model.cost, fullgraph=True, dynamic=False, mode=mode)
+            # Planning never changes weights, so a CPU may keep them packed for its matrix products.
+            how: dict[str, Any] = {"options": {"freezing": True}} if on_cpu else {"mode": "reduce-overhead"}
+            self._cost = torch.compile(world_model.cost, fullgraph=True, dynamic=False, **how)
 
     @torch.no_grad()
     def plan(

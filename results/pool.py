@@ -1,0 +1,72 @@
+"""Runs that differ in nothing but the seed, as one run whose episodes repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import pandas as pd
+
+from harness.identity import content_hash
+from harness.store import StoreError
+from results.runs import LoadedRun, run_labels
+
+
+def pool_seeds(runs: Sequence[LoadedRun]) -> list[LoadedRun]:
+    """One run for each agent under each protocol, at the place of its first.
+
+    The seeds of an agent become repetitions of its episodes, in the order of the seeds, so that rates have the
+    intervals of the distinct episodes, and agents are paired by episode and repetition. What a pooled run says of its
+    compute is that of its first.
+
+    Raises:
+        StoreError: Two runs of an agent have the same seed, so one of them would count twice.
+    """
+    groups: dict[str, list[LoadedRun]] = {}
+    for run in runs:
+        groups.setdefault(_all_but_the_seed(run), []).append(run)
+    pooled = [_pool(sorted(group, key=lambda run: run.summary.seed)) for group in groups.values()]
+    labels = run_labels([run.summary for run in pooled])
+    return [replace(run, summary=replace(run.summary, label=label)) for run, label in zip(pooled, labels, strict=True)]
+
+
+def _all_but_the_seed(run: LoadedRun) -> str:
+    identity, summary = run.identity, run.summary
+    return content_hash(
+        [
+            identity.benchmark,
+            summary.protocol_hash,
+            summary.episode_set,
+            dict(identity.fingerprint),
+            dict(identity.agent),
+            dict(identity.checkpoints),
+            identity.repeats,
+            list(summary.deviations),
+        ]
+    )
+
+
+def _pool(runs: Sequence[LoadedRun]) -> LoadedRun:
+    """Runs of one agent, by ascending seed."""
+    if len(runs) == 1:
+        return runs[0]
+    for one, other in pairwise(runs):
+        if one.summary.seed == other.summary.seed:
+            raise StoreError(
+                f"{one.summary.run} and {other.summary.run} are of the same agent and seed; "
+                "pooled, its episodes would count twice. Leave one of them out"
+            )
+    first, summaries = runs[0], [run.summary for run in runs]
+    frames = [run.frame.assign(repeat=run.frame["repeat"] + n * run.identity.repeats) for n, run in enumerate(runs)]
+    frame = pd.concat(frames, ignore_index=True)
+    summary = replace(
+        first.summary,
+        seeds=tuple(one.seed for one in summaries),
+        **{
+            name: sum(getattr(one, name) for one in summaries)
+            for name in ("planned", "valid", "successes", "errors", "missing", "retried")
+        },
+    )
+    tables = tuple(first.benchmark.summarise(frame))
+    return replace(first, summary=summary, frame=frame, tables=tables, parts=tuple(runs))

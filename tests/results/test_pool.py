@@ -1,0 +1,65 @@
+"""Runs that differ in nothing but the seed, as one row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.statistics import wilson
+from harness.store import StoreError
+from results.cells import CellValue
+from results.report import Report, build_report
+from tests.harness.toy_runs import run_toy
+
+HARD = ("protocol.max_steps=3",)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pool")
+    for name, gain, seed in (("a0", 0.9, 0), ("a1", 0.9, 1), ("a7", 0.9, 7), ("b0", 0.5, 0), ("b1", 0.5, 1)):
+        assert run_toy(folder / name, *HARD, f"agent.gain={gain}", f"seed={seed}") == 0
+    return {path.name: path for path in folder.iterdir()}
+
+
+def rows(report: Report, key: str) -> dict[str, CellValue]:
+    """The first cell of each row of a table."""
+    (table,) = [table for table in report.tables if table.key == key]
+    return {name: cells[0] for name, cells in table.rows}
+
+
+def test_seeds_share_a_row(runs: dict[str, Path]) -> None:
+    apart = rows(build_report(list(runs.values())), "overall")
+    pooled = build_report([runs[name] for name in ("a7", "b0", "a1", "a0", "b1")], seeds_pooled=True)
+    together = rows(pooled, "overall")
+    assert list(together) == ["walker† (gain=0.9, seeds 0, 1, 7)", "walker† (gain=0.5, seeds 0, 1)"]
+    for gain, cell in zip((0.9, 0.5), together.values(), strict=True):
+        single = [one for name, one in apart.items() if f"gain={gain}" in name]
+        assert cell.successes == sum(one.successes or 0 for one in single)
+        assert cell.count == sum(one.count or 0 for one in single)
+        assert isinstance(cell.value, float)
+        assert cell.interval == wilson(round(8 * cell.value), 8), "as wide as 8 distinct episodes allow"
+    assert len(pooled.runs) == 5, "what is said of runs is said of each"
+    assert len(rows(pooled, "compute")) == 5
+
+
+def test_pairs_are_of_one_episode_and_repetition(runs: dict[str, Path]) -> None:
+    report = build_report([runs["a0"], runs["a1"], runs["b1"]], baseline=runs["b0"], seeds_pooled=True)
+    ablation = rows(report, "ablation_overall")
+    assert list(ablation) == ["walker† (gain=0.5, seeds 0, 1)", "walker† (gain=0.9, seeds 0, 1)"]
+    assert list(ablation.values())[1].count == 16
+    one = build_report([runs["a0"], runs["a1"], runs["b0"]], baseline=runs["b0"], seeds_pooled=True)
+    assert list(rows(one, "ablation_overall").values())[1].count == 8, "the seed that both have"
+
+
+def test_nothing_else_is_pooled(runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_toy(tmp_path / "again", *HARD, "agent.gain=0.9")
+    with pytest.raises(StoreError, match=r"same agent and seed; pooled, its episodes would count twice"):
+        build_report([runs["a0"], tmp_path / "again"], seeds_pooled=True)
+    run_toy(tmp_path / "short", *HARD, "agent.gain=0.9", "limit=4", "seed=1")
+    assert main(["report", str(runs["a0"]), str(tmp_path / "short"), "--pool-seeds"]) == 0
+    text = capsys.readouterr().out
+    assert "seeds" not in text
+    assert text.count("success") >= 2
