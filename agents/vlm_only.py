@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from gymnasium.spaces import Box
 from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveInt
 from pydantic.dataclasses import dataclass as checked_dataclass
 from torch import Tensor
@@ -137,6 +138,13 @@ class VLMOnly(SingleLaneAgent):
         """See `Agent.content`."""
         return reasoning.content(settings)
 
+    @classmethod
+    def check_actions(cls, settings: Mapping[str, Any], action_space: Box) -> None:
+        """See `Agent.check_actions`: whether they are those of the world's servo, where it has one."""
+        servo = (settings.get("servos") or {}).get(settings.get("world") or "")
+        if servo is not None:
+            _require_actions(Servo(**servo), action_space)
+
     def begin(self, view: TaskView, observation: Observation) -> _Memory:  # noqa: ARG002
         """Nothing has been done.
 
@@ -144,11 +152,8 @@ class VLMOnly(SingleLaneAgent):
             ValueError: Actions are neither skills nor those of the world's servo.
         """
         needed = 1 + max(max(point) for point in self._camera.points)
-        if self._servo is not None and not self._servo.fits(view.action_space):
-            raise ValueError(
-                f"agent.servos: this world's are for {self._servo.components} relative components up to "
-                f"{self._servo.bound}; use the protocol's own control"
-            )
+        if self._servo is not None:
+            _require_actions(self._servo, view.action_space)
         if self._servo is None and (view.control_hz is not None or view.action_space.shape[0] < needed):
             raise ValueError(
                 "agent=vlm_only executes skills: use benchmark=thinkbench or subgoals in skill control, or say in "
@@ -218,6 +223,14 @@ class VLMOnly(SingleLaneAgent):
         scores *= np.linalg.norm(points[0] - points[1], axis=1) >= settings.apart
         best = int(scores.argmax())
         return (points[0][best], points[1][best]), float(scores[best])
+
+
+def _require_actions(servo: Servo, action_space: Box) -> None:
+    if not servo.fits(action_space):
+        raise ValueError(
+            f"agent.servos: this world's are for {servo.components} relative components up to {servo.bound}; use the "
+            "protocol's own control"
+        )
 
 
 def _draw(attention: Tensor, settings: Affordance, rng: np.random.Generator) -> tuple[_Array, _Array]:

@@ -216,12 +216,22 @@ class ThinkBench(Benchmark):
         return self._specs[:limit]
 
     def collection(self, count: int, seed: int, play: bool) -> Sequence[EpisodeSpec]:
-        """Episodes of no suite that is evaluated, templates taking turns; see `Benchmark.collection`."""
+        """Episodes of no suite that is evaluated, templates taking turns; see `Benchmark.collection`.
+
+        Raises:
+            ValueError: Episodes under a shift, or a number of each template, are asked for.
+        """
         if play:
             return super().collection(count, seed, play)
         if self.protocol.shift != "none":
             raise ValueError(
                 f"protocol.shift={self.protocol.shift} is for evaluation; collect from protocol=thinkbench"
+            )
+        each = self.protocol.episodes_per_template
+        if each is not None:
+            raise ValueError(
+                f"protocol.episodes_per_template={each}: templates take turns in training data; leave it out, and give "
+                f"limit={each * len(self.templates)} for as many episodes"
             )
         suite = 2**31 + derive_seed("thinkbench training", seed) % 2**31  # suites are numbered from 0
         specs = []

@@ -338,5 +338,7 @@ def test_on_language_table_the_rod_goes_through_both_points() -> None:
 
 
 def test_other_actions_than_the_servos_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(tmp_path / "run", "calvin", "vlm_only", "agent.reasoner=scripted", "protocol.action_mode=absolute") == 4
+    words = ("agent.reasoner=scripted", "protocol.action_mode=absolute")
+    assert run(tmp_path / "run", "calvin", "vlm_only", *words) == 2
     assert "agent.servos: this world's are for 7 relative components up to 1.0" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists(), "before anything starts"

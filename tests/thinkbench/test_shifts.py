@@ -291,3 +291,5 @@ def test_every_shift_is_a_protocol_of_its_own(shift):
 def test_training_data_are_not_shifted():
     with pytest.raises(ValueError, match="is for evaluation"):
         ThinkBench(protocol(shift="camera", shift_level=1)).collection(1, 0, play=False)
+    with pytest.raises(ValueError, match=r"protocol.episodes_per_template=2: .* give limit=80"):
+        ThinkBench(protocol(episodes_per_template=2)).collection(1, 0, play=False)

@@ -125,13 +125,18 @@ class Subgoals(Benchmark):
         Scenes of play are drawn as they come; where the protocol has some of the kinds only, for these in turn.
 
         Raises:
-            ValueError: Tuning episodes are asked for.
+            ValueError: Tuning episodes, or a number of each kind, are asked for.
         """
         protocol = self.protocol
         if protocol.split == "tuning":
             raise ValueError(
                 f"protocol.split=tuning: training data are not of tuning episodes; leave it out, and give seed="
                 f"{protocol.tuning_seed} for other scenes"
+            )
+        if protocol.episodes_per_kind != FROZEN_PER_KIND:
+            raise ValueError(
+                f"protocol.episodes_per_kind={protocol.episodes_per_kind}: kinds take turns in training data; leave it "
+                f"out, and give limit={protocol.episodes_per_kind * len(protocol.kinds)} for as many episodes"
             )
         if play:
             kinds = () if set(protocol.kinds) == set(KINDS) else protocol.kinds

@@ -162,6 +162,8 @@ def test_tuning_and_training_episodes_are_fresh_ones() -> None:
     assert spec.episode_id == "tuning-s7-table-000"
     with pytest.raises(ValueError, match=r"protocol.split=tuning: .* leave it out, and give seed=7"):
         Subgoals(replace(standard(), split="tuning", tuning_seed=7)).collection(1, 7, play=False)
+    with pytest.raises(ValueError, match=r"protocol.episodes_per_kind=2: .* give limit=30"):
+        Subgoals(replace(standard(), episodes_per_kind=2)).collection(1, 7, play=False)
     (training,) = Subgoals(replace(standard(), kinds=("table",))).collection(1, 7, play=False)
     assert training.meta["split"] == "training"
     assert scene_of(training) != scene_of(spec)
