@@ -8,7 +8,6 @@ executing the moves would, and the states are those from which a reasoner is ask
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -20,12 +19,11 @@ from harness.interfaces import EpisodeSpec
 from harness.plans import Question, Said, Split, Thing
 from thinkbench.abstraction import abstract, domain_of
 from thinkbench.env import ThinkBenchEnv, ThinkBenchTruth
-from thinkbench.ideal import carry_out, ideal_state
-from thinkbench.literals import Goal, Literal
-from thinkbench.motion import next_placement
+from thinkbench.literals import Literal
+from thinkbench.rehearsal import as_scene, rehearse
 from thinkbench.specs import EpisodeRecord
 from thinkbench.subgoals.goals import KINDS, SubGoal, called, move_in_words
-from thinkbench.symbolic import TABLE, Domain
+from thinkbench.symbolic import TABLE
 
 CAMERA: CameraName = "rgb_static"
 
@@ -45,10 +43,10 @@ def questions(
     scene = SceneSpec.from_dict(record.meta["scene"])
     goal, rules = (tuple(Literal.from_list(words) for words in record.meta[key]) for key in ("goal", "rules"))
     domain = domain_of(scene, goal, rules)
-    for number, state, reached in _rehearsal(scene, domain, goal, max(moves)):
-        if number not in moves:
+    for state, made in rehearse(scene, domain, goal, max(moves)):
+        if len(made) not in moves:
             continue
-        now = scene if number == 0 else _as_scene(state)
+        now = as_scene(state) if made else scene
         spec = record.spec(1)
         spec = replace(spec, meta={**spec.meta, "scene": now.to_dict()})
         try:
@@ -57,7 +55,8 @@ def questions(
             continue
         truth = env.privileged()
         if abstract(truth.state(), domain) == abstract(state, domain):
-            yield _question(spec, truth, encode_image(observation[CAMERA]), (task, reached, number), split)
+            reached = tuple(sentence(move_in_words(scene, placement.move, domain)) for placement in made)
+            yield _question(spec, truth, encode_image(observation[CAMERA]), (task, reached, len(made)), split)
 
 
 def sentence(subgoal: SubGoal) -> str:
@@ -68,34 +67,6 @@ def sentence(subgoal: SubGoal) -> str:
 def without_article(phrase: str) -> str:
     """``the red cube`` to ``red cube``."""
     return phrase.removeprefix("the ")
-
-
-def _rehearsal(
-    scene: SceneSpec, domain: Domain, goal: Goal, most: int
-) -> Iterator[tuple[int, WorldState, tuple[str, ...]]]:
-    """Moves made, the state then, and the sub-goals that were reached; from none to ``most`` moves."""
-    state = ideal_state(scene)
-    reached: list[str] = []
-    for number in range(most + 1):
-        yield number, state, tuple(reached)
-        placement = next_placement(state, domain, goal) if number < most else None
-        if placement is None:
-            return
-        reached.append(sentence(move_in_words(scene, placement.move, domain)))
-        state = carry_out(state, placement)
-
-
-def _as_scene(state: WorldState) -> SceneSpec:
-    """A scene that begins as ``state`` is."""
-    objects = tuple(
-        replace(
-            spec,
-            position=state.objects[spec.name].position,
-            yaw=2 * math.atan2(state.objects[spec.name].orientation[2], state.objects[spec.name].orientation[3]),
-        )
-        for spec in state.scene.objects
-    )
-    return replace(state.scene, objects=objects)
 
 
 def _question(

@@ -17,7 +17,7 @@ from envs.tabletop.cameras import CAMERAS
 from envs.tabletop.robot import Visuals
 from envs.tabletop.world import WORLD_VERSION
 from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, RateCell, Table
-from thinkbench.subgoals.draw import NAME, Wording, play_spec
+from thinkbench.subgoals.draw import NAME, PlayScenes, Wording, play_spec
 from thinkbench.subgoals.env import TRUTH_KEYS, SubgoalEnv
 from thinkbench.subgoals.goals import KINDS
 from thinkbench.subgoals.suite import FROZEN_PER_KIND, draw_specs, load_frozen
@@ -45,6 +45,8 @@ class SubgoalProtocol:
         split: ``evaluation``, the frozen episodes, or ``tuning``, fresh ones for choosing parameters by.
         tuning_seed: What episodes for tuning are drawn from; no effect on the frozen ones.
         wording: ``standard`` or ``held_out`` instructions; the episodes are the same.
+        scenes: Of play, for training data only; see `PlayScenes`. The file of the protocol leaves it out, so it changes
+            no hash of its.
 
     Raises:
         ValueError: A value is impossible.
@@ -64,6 +66,7 @@ class SubgoalProtocol:
     split: EvaluatedSplit
     tuning_seed: int
     wording: Wording
+    scenes: PlayScenes = "fresh"
 
     def __post_init__(self) -> None:
         choices: dict[str, tuple[str, ...]] = {
@@ -72,6 +75,7 @@ class SubgoalProtocol:
             "renderer": get_args(Renderer),
             "split": get_args(EvaluatedSplit),
             "wording": get_args(Wording),
+            "scenes": get_args(PlayScenes),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -113,10 +117,12 @@ class Subgoals(Benchmark):
         """Episodes in an order whose every prefix is balanced: one of each kind, then the next of each, ...
 
         Raises:
-            ValueError: ``limit`` is below 1.
+            ValueError: ``limit`` is below 1, or scenes of play are asked for.
         """
         if limit is not None and limit < 1:
             raise ValueError(f"limit={limit}: must be at least 1")
+        if self.protocol.scenes != "fresh":
+            raise ValueError(f"protocol.scenes={self.protocol.scenes} is for `harness collect agent=explore`")
         return self._specs[:limit]
 
     def collection(self, count: int, seed: int, play: bool) -> Sequence[EpisodeSpec]:
@@ -125,7 +131,8 @@ class Subgoals(Benchmark):
         Scenes of play are drawn as they come; where the protocol has some of the kinds only, for these in turn.
 
         Raises:
-            ValueError: Tuning episodes, or a number of each kind, are asked for.
+            ValueError: Tuning episodes, a number of each kind, or scenes of play for an agent that does not play are
+                asked for.
         """
         protocol = self.protocol
         if protocol.split == "tuning":
@@ -140,7 +147,11 @@ class Subgoals(Benchmark):
             )
         if play:
             kinds = () if set(protocol.kinds) == set(KINDS) else protocol.kinds
-            return [play_spec(seed, index, kinds) for index in range(count)]
+            return [play_spec(seed, index, kinds, protocol.scenes) for index in range(count)]
+        if protocol.scenes != "fresh":
+            raise ValueError(
+                f"protocol.scenes={protocol.scenes}: scenes of play are for agents that play; give agent=explore"
+            )
         rounds = -(-count // len(protocol.kinds))
         specs = draw_specs(
             "training", seed, protocol.kinds, rounds, max_steps=protocol.max_steps, wording=protocol.wording

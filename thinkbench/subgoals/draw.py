@@ -8,7 +8,7 @@ for training are drawn from different hashes, which the tests check on scenes as
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,12 +19,16 @@ from envs.tabletop.env import TabletopEnv
 from envs.tabletop.scene import SceneSpec, WorldState
 from harness.interfaces import EpisodeSpec, Stage, derive_seed
 from thinkbench import literals
+from thinkbench.abstraction import domain_of
+from thinkbench.generator import generate
 from thinkbench.ideal import carry_out, ideal_state
 from thinkbench.predicates import goal_holds, on
+from thinkbench.rehearsal import as_scene, rehearse
 from thinkbench.subgoals.goals import KINDS, SubGoal, holding, subgoals
 from thinkbench.subgoals.scenes import draw_scene
 from thinkbench.subgoals.solver import next_action
 from thinkbench.symbolic import UnsolvableError
+from thinkbench.templates import load_templates
 
 NAME = "subgoals"
 
@@ -35,6 +39,12 @@ Split = Literal["evaluation", "tuning", "training"]
 """What episodes are for; see the top of the file."""
 
 Wording = Literal["standard", "held_out"]
+
+PlayScenes = Literal["fresh", "thinkbench"]
+"""Scenes of play: drawn for sub-goals, or those of ThinkBench's episodes, some moves before their end."""
+
+MAX_RECORDED = 12
+"""Most objects of a scene whose ground truth is recorded."""
 
 LONGEST_SOLUTION = 2
 """Moves that a sub-goal takes at most."""
@@ -179,19 +189,20 @@ def episode_spec(
     )
 
 
-def play_spec(seed: int, index: int, kinds: Sequence[str] = ()) -> EpisodeSpec:
-    """A short stretch in a fresh scene without a goal, for agents that do what they like.
+def play_spec(seed: int, index: int, kinds: Sequence[str] = (), scenes: PlayScenes = "fresh") -> EpisodeSpec:
+    """A short stretch in a new scene without a goal, for agents that do what they like.
 
     Scenes in which a plank can bridge something, or that have zones, are rare. Where ``kinds`` are given, each stretch
     has one of them in turn as ``meta["aim"]``: its scene is the first draw in which such a sub-goal does not hold yet.
     """
-    identifier = f"play-s{seed}-{index:06d}"
-    rng = rng_of("training", seed, "play", index)
+    identifier = f"play-s{seed}-{index:06d}" if scenes == "fresh" else f"play-{scenes}-s{seed}-{index:06d}"
+    rng = rng_of("training", seed, "play", index) if scenes == "fresh" else rng_of("training", seed, scenes, index)
+    draw = draw_scene if scenes == "fresh" else _thinkbench_scene
     if kinds:
         aim = kinds[index % len(kinds)]
-        scene, aims = _scene_for(aim, rng), {"aim": aim}
+        scene, aims = _scene_for(aim, rng, draw), {"aim": aim}
     else:
-        scene, aims = draw_scene(rng), {}
+        scene, aims = draw(rng), {}
     return EpisodeSpec(
         benchmark=NAME,
         episode_id=identifier,
@@ -201,9 +212,24 @@ def play_spec(seed: int, index: int, kinds: Sequence[str] = ()) -> EpisodeSpec:
     )
 
 
-def _scene_for(kind: str, rng: np.random.Generator) -> SceneSpec:
+def _thinkbench_scene(rng: np.random.Generator) -> SceneSpec:
+    """The scene of a new ThinkBench episode of any template, after some moves of a solution but not the last."""
+    templates = list(load_templates().values())
+    while True:
+        template = templates[int(rng.integers(len(templates)))]
+        # Suites are numbered from 0; see `thinkbench.plans.making` for what else takes numbers.
+        episode = generate(template, 0, 2**34 + int(rng.integers(2**31)))
+        moves = int(rng.integers(template.horizon))
+        domain = domain_of(episode.scene, episode.goal, episode.rules)
+        *_, (state, made) = rehearse(episode.scene, domain, episode.goal, moves)
+        scene = as_scene(state) if made else episode.scene
+        if len(scene.objects) <= MAX_RECORDED:
+            return scene
+
+
+def _scene_for(kind: str, rng: np.random.Generator, draw: Callable[[np.random.Generator], SceneSpec]) -> SceneSpec:
     for _ in range(_ATTEMPTS):
-        scene = draw_scene(rng)
+        scene = draw(rng)
         if _open_goals(scene, kind):
             return scene
     raise RuntimeError(f"no sub-goal of kind {kind} was found in {_ATTEMPTS} scenes")

@@ -20,9 +20,8 @@ from harness.interfaces import EpisodeSpec, StatedSubGoal, derive_seed
 from thinkbench.env import ThinkBenchEnv, ThinkBenchTruth
 from thinkbench.literals import Goal
 from thinkbench.motion import Placement
-from thinkbench.subgoals.draw import NAME, play_spec
+from thinkbench.subgoals.draw import MAX_RECORDED, NAME, play_spec
 from thinkbench.subgoals.goals import KINDS, SubGoal, asked_for, holding, subgoals
-from thinkbench.subgoals.scenes import MAX_OBJECTS
 from thinkbench.subgoals.solver import next_action
 
 TRUTH_KEYS = ("object_states", "scene", "subgoals", "holds")
@@ -54,8 +53,8 @@ class SubgoalEnv(ThinkBenchEnv):
     Besides the observations of the tabletop there are, for training data, those of `TRUTH_KEYS`:
 
     ``object_states``
-        ``float32 (8 * 7,)``: position (metres) and quaternion ``xyzw`` of each object, in the order of ``scene``; zeros
-        where there is none.
+        ``float32 (12 * 7,)``: position (metres) and quaternion ``xyzw`` of each object, in the order of ``scene``;
+        zeros where there is none.
     ``scene``
         JSON of the episode's `SceneSpec`: names, kinds, colours, sizes, start poses, zones.
     ``subgoals``
@@ -150,7 +149,7 @@ class SubgoalEnv(ThinkBenchEnv):
         truth = self.privileged()
         for key in self._truth_keys:
             if key == "object_states":
-                poses = np.zeros((MAX_OBJECTS, _POSE), np.float32)
+                poses = np.zeros((MAX_RECORDED, _POSE), np.float32)
                 for row, body in zip(poses, truth.state().objects.values(), strict=False):
                     row[:] = (*body.position, *body.orientation)
                 observation[key] = poses.reshape(-1)
@@ -176,5 +175,5 @@ def _in_words(goals: Sequence[SubGoal], episode_id: str) -> str:
 
 def _truth_spaces(keys: Sequence[str]) -> dict[str, Space[Any]]:
     text = Text(_LONGEST_TEXT, min_length=0, charset=string.printable)
-    poses = Box(-np.inf, np.inf, (MAX_OBJECTS * _POSE,), np.float32)
+    poses = Box(-np.inf, np.inf, (MAX_RECORDED * _POSE,), np.float32)
     return {key: poses if key == "object_states" else text for key in keys}

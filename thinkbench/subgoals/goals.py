@@ -125,11 +125,7 @@ class SubGoal:
 
 
 def subgoals(scene: SceneSpec) -> tuple[SubGoal, ...]:
-    """All sub-goals that make sense in a scene, in a fixed order.
-
-    Raises:
-        AmbiguousError: Two objects cannot be told apart in words.
-    """
+    """All sub-goals that make sense in a scene, in a fixed order; none about objects that look like others."""
     return tuple(_enumerate(scene))
 
 
@@ -160,10 +156,15 @@ def _zone_phrases(scene: SceneSpec) -> dict[str, str]:
 
 
 def _called(spec: ObjectSpec, objects: Sequence[ObjectSpec]) -> str:
+    return _described(spec, objects) or f"the {spec.colour} {spec.kind}"
+
+
+def _described(spec: ObjectSpec, objects: Sequence[ObjectSpec]) -> str | None:
+    """What tells an object from all others; ``None`` if nothing does."""
     try:
         return describe(spec, objects)
     except AmbiguousError:
-        return f"the {spec.colour} {spec.kind}"
+        return None
 
 
 def holding(state: WorldState, goals: Sequence[SubGoal]) -> list[bool]:
@@ -190,9 +191,11 @@ def asked_for(state: WorldState, goal: Goal) -> frozenset[str]:
 
 
 def _enumerate(scene: SceneSpec) -> Iterator[SubGoal]:
-    phrase = {spec.name: describe(spec, scene.objects) for spec in scene.objects}
+    described = {spec.name: _described(spec, scene.objects) for spec in scene.objects}
+    phrase = {name: words for name, words in described.items() if words is not None}
+    things = [spec for spec in scene.objects if spec.name in phrase]
     phrase |= _zone_phrases(scene)
-    movable = [spec for spec in scene.objects if graspable_width(spec.kind, spec.size) is not None]
+    movable = [spec for spec in things if graspable_width(spec.kind, spec.size) is not None]
 
     def goal(kind: str, names: Sequence[str], *literals: Literal) -> SubGoal:
         return SubGoal(kind, literals, tuple(phrase.get(name, name) for name in names))
@@ -208,7 +211,7 @@ def _enumerate(scene: SceneSpec) -> Iterator[SubGoal]:
         for zone in scene.zones:
             if _fits(item, tuple(2 * half for half in zone.half_extents)):
                 yield goal("zone", (a, zone.name), Literal("at_zone", (a, zone.name)))
-        for other in scene.objects:
+        for other in things:
             if other.name != a:
                 yield from (goal(*parts) for parts in _pairs(item, other))
     for plank in (spec for spec in movable if spec.kind is Kind.PLANK):

@@ -23,7 +23,7 @@ from thinkbench.ideal import ideal_state
 from thinkbench.names import FROZEN
 from thinkbench.specs import EpisodeRecord
 from thinkbench.subgoals.benchmark import SubgoalProtocol, Subgoals
-from thinkbench.subgoals.draw import NAME, PLAY_STEPS, draw_episode, play_spec, rng_of
+from thinkbench.subgoals.draw import MAX_RECORDED, NAME, PLAY_STEPS, draw_episode, play_spec, rng_of
 from thinkbench.subgoals.env import TRUTH_KEYS, SubgoalEnv
 from thinkbench.subgoals.goals import KINDS, holding, subgoals
 from thinkbench.subgoals.scenes import draw_scene
@@ -34,7 +34,7 @@ from thinkbench.suite import load_suite
 def standard() -> SubgoalProtocol:
     data = yaml.safe_load((Path(configs.__path__[0]) / "protocol" / "subgoals.yaml").read_text("utf-8"))
     assert data.pop("_target_") == "thinkbench.subgoals.benchmark.SubgoalProtocol"
-    assert set(data) == {field.name for field in fields(SubgoalProtocol)}
+    assert {*data, "scenes"} == {field.name for field in fields(SubgoalProtocol)}
     return SubgoalProtocol(**data)
 
 
@@ -118,6 +118,30 @@ def test_play_can_be_in_scenes_where_a_kind_can_be_pursued() -> None:
         assert any(goal.kind == spec.meta["aim"] and not holds for goal, holds in now)
     assert list(Subgoals(standard()).collection(3, 3, play=True)) == [play_spec(3, index) for index in range(3)]
     assert "aim" not in play_spec(3, 0).meta
+
+
+def test_play_can_be_in_the_scenes_of_thinkbench() -> None:
+    benchmark = Subgoals(replace(standard(), scenes="thinkbench"))
+    specs = benchmark.collection(8, 3, play=True)
+    assert [spec.episode_id for spec in specs] == [f"play-thinkbench-s3-{index:06d}" for index in range(8)]
+    scenes = [SceneSpec.from_dict(spec.meta["scene"]) for spec in specs]
+    assert max(len(scene.objects) for scene in scenes) > 8, "more than scenes for sub-goals have"
+    assert max(len(scene.objects) for scene in scenes) <= MAX_RECORDED
+    assert {scene_of(spec) for spec in specs}.isdisjoint(map(scene_of, load_suite(FROZEN).records))
+    assert specs == benchmark.collection(8, 3, play=True)
+    env = SubgoalEnv(image_size=16, observation_keys=("rgb_static", *TRUTH_KEYS))
+    largest = max(specs, key=lambda spec: len(spec.meta["scene"]["objects"]))
+    observation, _ = env.reset(options={"episode": largest})
+    assert observation in env.observation_space
+    poses = observation["object_states"].reshape(MAX_RECORDED, 7)
+    assert (np.abs(poses[:, 3:]).sum(1) > 0).sum() == len(largest.meta["scene"]["objects"]), "all of them are recorded"
+    env.close()
+    aimed = Subgoals(replace(standard(), scenes="thinkbench", kinds=("zone",))).collection(2, 3, play=True)
+    assert all(spec.meta["aim"] == "zone" and spec.meta["scene"]["zones"] for spec in aimed)
+    with pytest.raises(ValueError, match=r"protocol.scenes=thinkbench is for `harness collect agent=explore`"):
+        benchmark.episodes(1)
+    with pytest.raises(ValueError, match="scenes of play are for agents that play; give agent=explore"):
+        benchmark.collection(1, 3, play=False)
 
 
 def test_play_has_no_goal_no_success_and_no_goal_image() -> None:

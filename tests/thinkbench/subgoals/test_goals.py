@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.tabletop.scene import SceneSpec
+from envs.tabletop.scene import Colour, Kind, ObjectSpec, SceneSpec, Size
 from envs.tabletop.shapes import WORKSPACE
 from thinkbench.abstraction import domain_of
 from thinkbench.geometry import footprint, separation
@@ -61,6 +61,13 @@ def test_words_tell_the_sub_goals_of_a_scene_apart(seed: int) -> None:
     texts = [goal.text(text) for goal in goals for text in (*KINDS[goal.kind].standard, *KINDS[goal.kind].held_out)]
     assert len(set(texts)) == len(texts)
     assert not any("{" in text or "_" in text for text in texts)
+
+
+def test_nothing_is_asked_of_things_that_look_alike() -> None:
+    twins = [ObjectSpec(f"red_cube_{n}", Kind.CUBE, Colour.RED, Size.SMALL, (0.0, 0.1 * n, 0.015)) for n in range(2)]
+    other = ObjectSpec("blue_cube", Kind.CUBE, Colour.BLUE, Size.SMALL, (0.0, 0.3, 0.015))
+    named = {name for goal in subgoals(SceneSpec((*twins, other))) for name in goal.literals[0].args}
+    assert named == {"blue_cube"}
 
 
 def test_every_kind_occurs_and_is_reached_without_physics() -> None:
