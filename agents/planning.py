@@ -23,7 +23,7 @@ from agents.thinkjepa.images import looked_at, shifted, to_frames
 from agents.thinkjepa.planner.config import PlannerConfig
 from agents.thinkjepa.planner.futile import unchanged
 from agents.thinkjepa.planner.latent import LatentPlanner, Look
-from agents.thinkjepa.planner.shooting import shift
+from agents.thinkjepa.planner.shooting import ActionBox, shift
 from agents.thinkjepa.untrained import UNTRAINED, untrained_model, untrained_world
 from agents.thinkjepa.words import embed
 from agents.thinkjepa.world_model import WorldModel
@@ -163,16 +163,21 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         return None if name == UNTRAINED else locate(name) / SUMS
 
     @classmethod
-    def check_actions(cls, settings: Mapping[str, Any], action_space: Box) -> None:
-        """See `Agent.check_actions`: whether the checkpoint was trained on such actions."""
+    def check_settings(cls, settings: Mapping[str, Any], action_space: Box | None, control_hz: float | None) -> None:  # noqa: ARG003
+        """See `Agent.check_settings`: whether the checkpoint was trained on such actions."""
         checkpoint = settings["checkpoint"]
-        if checkpoint == UNTRAINED:
+        if checkpoint == UNTRAINED or action_space is None:
             return
         try:
             world = pretrained_config(checkpoint).world_model
         except CheckpointError as error:
             raise ValueError(f"agent.checkpoint={checkpoint}: {error}") from error
-        _require_actions(checkpoint, world, PlannerConfig(**settings["planner"]), action_space)
+        planner = PlannerConfig(**settings["planner"])
+        _require_actions(checkpoint, world, planner, action_space)
+        try:
+            ActionBox(action_space.low, action_space.high, planner.action_block, planner.fixed)
+        except ValueError as error:
+            raise ValueError(f"agent.planner.{error}") from error
 
     @abstractmethod
     def begin(self, view: TaskView, observation: Observation) -> LaneT:

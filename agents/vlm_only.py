@@ -139,10 +139,12 @@ class VLMOnly(SingleLaneAgent):
         return reasoning.content(settings)
 
     @classmethod
-    def check_actions(cls, settings: Mapping[str, Any], action_space: Box) -> None:
-        """See `Agent.check_actions`: whether they are those of the world's servo, where it has one."""
+    def check_settings(cls, settings: Mapping[str, Any], action_space: Box | None, control_hz: float | None) -> None:
+        """See `Agent.check_settings`: whether actions are those of the world's servo, or skills where it has none."""
         servo = (settings.get("servos") or {}).get(settings.get("world") or "")
-        if servo is not None:
+        if servo is None:
+            _require_skills(action_space, control_hz, CameraConfig(**settings["camera"]))
+        elif action_space is not None:
             _require_actions(Servo(**servo), action_space)
 
     def begin(self, view: TaskView, observation: Observation) -> _Memory:  # noqa: ARG002
@@ -151,14 +153,10 @@ class VLMOnly(SingleLaneAgent):
         Raises:
             ValueError: Actions are neither skills nor those of the world's servo.
         """
-        needed = 1 + max(max(point) for point in self._camera.points)
-        if self._servo is not None:
+        if self._servo is None:
+            _require_skills(view.action_space, view.control_hz, self._camera)
+        else:
             _require_actions(self._servo, view.action_space)
-        if self._servo is None and (view.control_hz is not None or view.action_space.shape[0] < needed):
-            raise ValueError(
-                "agent=vlm_only executes skills: use benchmark=thinkbench or subgoals in skill control, or say in "
-                "agent.servos how this world's tool is moved"
-            )
         return _Memory((), (), [])
 
     def decide(self, memory: _Memory, view: TaskView, observation: Observation, rng: np.random.Generator) -> Action:
@@ -173,7 +171,8 @@ class VLMOnly(SingleLaneAgent):
         if memory.legs and self._servo.arrived(memory.legs[0], observation, memory.steps):
             memory.legs, memory.steps = memory.legs[1:], 0
         if not memory.legs:
-            memory.legs = self._servo.route(*self._chosen(memory, view, observation, rng))
+            pick, place = self._chosen(memory, view, observation, rng)
+            memory.legs = self._servo.route(pick.clip(-1, 1), place.clip(-1, 1))
         memory.steps += 1
         return self._servo.action(memory.legs[0], observation)
 
@@ -223,6 +222,15 @@ class VLMOnly(SingleLaneAgent):
         scores *= np.linalg.norm(points[0] - points[1], axis=1) >= settings.apart
         best = int(scores.argmax())
         return (points[0][best], points[1][best]), float(scores[best])
+
+
+def _require_skills(action_space: Box | None, control_hz: float | None, camera: CameraConfig) -> None:
+    needed = 1 + max(max(point) for point in camera.points)
+    if control_hz is not None or (action_space is not None and action_space.shape[0] < needed):
+        raise ValueError(
+            "agent=vlm_only executes skills: use benchmark=thinkbench or subgoals in skill control, or say in "
+            "agent.servos how this world's tool is moved"
+        )
 
 
 def _require_actions(servo: Servo, action_space: Box) -> None:

@@ -207,15 +207,18 @@ class Agent(ABC):
         return {}
 
     @classmethod  # noqa: B027
-    def check_actions(cls, settings: Mapping[str, Any], action_space: gymnasium.spaces.Box) -> None:
-        """Refuse actions that the agent cannot give when it is built with ``settings``; asked before a run starts.
+    def check_settings(
+        cls, settings: Mapping[str, Any], action_space: gymnasium.spaces.Box | None, control_hz: float | None
+    ) -> None:
+        """Refuse settings that cannot work, at all or for a benchmark's actions; asked before a run starts.
 
         Args:
             settings: As in `content`.
-            action_space: `Benchmark.action_space`; where that is ``None``, nothing is asked.
+            action_space: `Benchmark.action_space`.
+            control_hz: `Benchmark.control_hz`.
 
         Raises:
-            ValueError: They do not fit; the message names the key and the remedy.
+            ValueError: They do not; the message names the key and the remedy.
         """
 
     @classmethod

@@ -79,6 +79,8 @@ def write_pack(dataset: Dataset, path: Path, *, size: int | None = None, columns
     missing = sorted(set(columns or ()) - set(names))
     if missing:
         raise ValueError(f"{dataset.root} has no column {missing[0]}; it has {', '.join(dataset.info['features'])}")
+    if not len(dataset):
+        raise ValueError(f"{dataset.root} has no episodes; there is nothing to pack")
     parts: dict[str, list[Array]] = {name: [] for name in names}
     for episode in range(len(dataset)):
         for name, values in dataset.episode(episode, names).items():

@@ -114,7 +114,10 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
             recorded_as["image_size"] = config.dataset.image_size
         protocol["collection"] = recorded_as
     checkpoints = _checkpoints(agent_class, arguments)
-    _check_actions(agent_class, arguments, benchmark)
+    try:
+        agent_class.check_settings(arguments, benchmark.action_space(), benchmark.control_hz())
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     identity = RunIdentity(
         benchmark=config.benchmark["name"],
         protocol=protocol,
@@ -215,16 +218,6 @@ def _checkpoints(agent_class: type[Agent], arguments: dict[str, Any]) -> dict[st
     return hashes | {key: hash_path(path) for key, path in further.items()}
 
 
-def _check_actions(agent_class: type[Agent], arguments: dict[str, Any], benchmark: Benchmark) -> None:
-    action_space = benchmark.action_space()
-    if action_space is None:
-        return
-    try:
-        agent_class.check_actions(arguments, action_space)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-
-
 def check_run_dir(run_dir: Path) -> None:
     """Raise `StoreError` unless a new run can be written there."""
     if (run_dir / STORE_NAME).exists() and holds_run(run_dir):
@@ -319,7 +312,7 @@ def _execute(prepared: PreparedRun, writer: RunWriter) -> ExitCode:
         raise
     if code is ExitCode.COMPLETED and tally.error_rate > config.errors.threshold:
         ending, code = "errors", ExitCode.TOO_MANY_ERRORS
-    if config.dataset.enabled and code is not ExitCode.INTERRUPTED:
+    if config.dataset.enabled and scheduler.done:
         build_dataset(writer.run_dir, prepared.benchmark.control_hz())
     writer.end_session(ending)
     return code

@@ -16,9 +16,9 @@ from results.runs import LoadedRun, run_labels
 def pool_seeds(runs: Sequence[LoadedRun]) -> list[LoadedRun]:
     """One run for each agent under each protocol, at the place of its first.
 
-    The seeds of an agent become repetitions of its episodes, in the order of the seeds, so that rates have the
-    intervals of the distinct episodes, and agents are paired by episode and repetition. What a pooled run says of its
-    compute is that of its first.
+    The seeds of an agent become repetitions of its episodes, numbered alike for all ``runs``. So rates have the
+    intervals of the distinct episodes, and agents are paired by episode and seed. What a pooled run says of its compute
+    is that of its first.
 
     Raises:
         StoreError: Two runs of an agent have the same seed, so one of them would count twice.
@@ -26,7 +26,8 @@ def pool_seeds(runs: Sequence[LoadedRun]) -> list[LoadedRun]:
     groups: dict[str, list[LoadedRun]] = {}
     for run in runs:
         groups.setdefault(_all_but_the_seed(run), []).append(run)
-    pooled = [_pool(sorted(group, key=lambda run: run.summary.seed)) for group in groups.values()]
+    seeds = sorted({run.summary.seed for run in runs})
+    pooled = [_pool(sorted(group, key=lambda run: run.summary.seed), seeds) for group in groups.values()]
     labels = run_labels([run.summary for run in pooled])
     return [replace(run, summary=replace(run.summary, label=label)) for run, label in zip(pooled, labels, strict=True)]
 
@@ -47,10 +48,8 @@ def _all_but_the_seed(run: LoadedRun) -> str:
     )
 
 
-def _pool(runs: Sequence[LoadedRun]) -> LoadedRun:
-    """Runs of one agent, by ascending seed."""
-    if len(runs) == 1:
-        return runs[0]
+def _pool(runs: Sequence[LoadedRun], seeds: Sequence[int]) -> LoadedRun:
+    """Runs of one agent, by ascending seed; ``seeds`` are those of all agents."""
     for one, other in pairwise(runs):
         if one.summary.seed == other.summary.seed:
             raise StoreError(
@@ -58,8 +57,7 @@ def _pool(runs: Sequence[LoadedRun]) -> LoadedRun:
                 "pooled, its episodes would count twice. Leave one of them out"
             )
     first, summaries = runs[0], [run.summary for run in runs]
-    frames = [run.frame.assign(repeat=run.frame["repeat"] + n * run.identity.repeats) for n, run in enumerate(runs)]
-    frame = pd.concat(frames, ignore_index=True)
+    frame = pd.concat([_numbered(run, seeds.index(run.summary.seed)) for run in runs], ignore_index=True)
     summary = replace(
         first.summary,
         seeds=tuple(one.seed for one in summaries),
@@ -70,3 +68,15 @@ def _pool(runs: Sequence[LoadedRun]) -> LoadedRun:
     )
     tables = tuple(first.benchmark.summarise(frame))
     return replace(first, summary=summary, frame=frame, tables=tables, parts=tuple(runs))
+
+
+def _numbered(run: LoadedRun, place: int) -> pd.DataFrame:
+    """The run's frame, its repetitions numbered after those of so many seeds before."""
+    return run.frame.assign(repeat=run.frame["repeat"] + place * run.identity.repeats)
+
+
+def seeds_differ(runs: Sequence[LoadedRun]) -> tuple[str, ...]:
+    """The footnote of a table that pairs agents of different seeds; none where there are no such."""
+    if len({run.summary.seeds for run in runs}) < 2:
+        return ()
+    return ("Agents of different seeds are compared over the seeds that both have.",)

@@ -15,7 +15,7 @@ from harness.store import StoreError
 from results.cells import CellValue, difference_cell, work_out
 from results.compute import MOST_EPISODES, pareto_efficient
 from results.paired import PairedDifference, holm
-from results.pool import pool_seeds
+from results.pool import pool_seeds, seeds_differ
 from results.published import PublishedTable, published_tables
 from results.runs import LoadedRun, RunSummary, left_out, load_runs
 from results.shifts import UNSHIFTED, Shifted, shift_groups
@@ -153,7 +153,7 @@ def _joined(group: Sequence[LoadedRun]) -> list[ReportTable]:
                 f"{group[0].summary.protocol}: {template.title}",
                 template.columns,
                 tuple((run.label, cells) for run, cells in rows),
-                (*coverage(group), *((TIES,) if ranked else ())),
+                (*coverage(group), *((TIES, *seeds_differ(group)) if ranked else ())),
             )
         )
     return joined
@@ -184,6 +184,7 @@ def _ablation(full: LoadedRun, runs: Sequence[LoadedRun]) -> list[ReportTable]:
         *coverage([full, *others]),
         f"Differences to {full.label} in percentage points or in the mean's unit, over the episodes in which both have "
         "a verdict, with 95 % paired intervals; p-values corrected by Holm over the agents of the column.",
+        *seeds_differ([full, *others]),
         *((f"Not compared, because protocol or episodes differ: {', '.join(left_out)}",) if left_out else ()),
     )
     tables = []
@@ -230,6 +231,7 @@ def _shift_table(group: Shifted) -> ReportTable:
         "Rows: the shift and its level. Changes are against the run without a shift of the same agent, over the "
         "episodes in which both have a verdict, paired by episode, with 95 % intervals; p-values corrected by Holm "
         "over the shifts of the agent.",
+        *seeds_differ([run for by_shift in group.agents.values() for run in by_shift.values()]),
     )
     return ReportTable("shift", f"{group.title}: Success under shifts", tuple(columns), rows, notes)
 

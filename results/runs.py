@@ -50,7 +50,7 @@ class RunSummary:
     label: str = ""
     """The run's row name: agent, seed, marks, and what tells it from other rows of the report."""
     seeds: tuple[int, ...] = ()
-    """Those of all runs that are pooled in it, see `results.pool`; none for a run by itself."""
+    """Those that are pooled in it, see `results.pool`; none where seeds are not pooled."""
 
     @property
     def marks(self) -> str:
@@ -89,7 +89,7 @@ class LoadedRun:
         tables: The benchmark's tables.
         compute: What its decisions cost.
         benchmark: What made the tables.
-        parts: The runs that are pooled in it, see `results.pool`; none for a run by itself.
+        parts: The runs that are pooled in it, see `results.pool`; none where seeds are not pooled.
     """
 
     summary: RunSummary
@@ -201,7 +201,7 @@ def load_runs(paths: Sequence[Path], config_dir: Path | None = None) -> list[Loa
 
 def run_labels(summaries: Sequence[RunSummary]) -> list[str]:
     """Row names that differ: where agent and seed do not tell runs apart, what differs of the agents' arguments does,
-    then the protocol, then the folder.
+    then the protocol, then the folder, then its number.
     """
     labels = []
     for summary in summaries:
@@ -210,9 +210,14 @@ def run_labels(summaries: Sequence[RunSummary]) -> list[str]:
         parts = [f"{key}={summary.arguments.get(key)}" for key in differing]
         if summary.untrained and "checkpoint=untrained" not in parts:
             parts.insert(0, "untrained")
-        parts.append(f"seeds {', '.join(map(str, summary.seeds))}" if summary.seeds else f"seed {summary.seed}")
+        several = len(summary.seeds) > 1
+        parts.append(f"seeds {', '.join(map(str, summary.seeds))}" if several else f"seed {summary.seed}")
         labels.append(f"{summary.agent}{summary.marks} ({', '.join(parts)})")
-    for further in ([summary.protocol for summary in summaries], [Path(summary.run).name for summary in summaries]):
+    for further in (
+        [summary.protocol for summary in summaries],
+        [Path(summary.run).name for summary in summaries],
+        [f"#{number}" for number in range(1, len(summaries) + 1)],
+    ):
         if len(set(further)) > 1:
             labels = [f"{a} {b}" if labels.count(a) > 1 else a for a, b in zip(labels, further, strict=True)]
     return labels

@@ -38,8 +38,9 @@ def shift_of(run: LoadedRun) -> str | None:
 def shift_groups(runs: Sequence[LoadedRun]) -> list[Shifted]:
     """Groups of runs that share everything but the shift, with at least one run under a shift.
 
-    Two runs belong to one agent if its parameters, its checkpoints and the seed are the same. The name of the protocol
-    is not compared, its other fields are; so are planned episodes, which are paired by their ids.
+    Two runs belong to one agent if its parameters, its checkpoints and, unless seeds are pooled, the seed are the same.
+    The name of the protocol is not compared, its other fields are; so are planned episodes, which are paired by their
+    ids.
     """
     groups: dict[str, list[tuple[str, LoadedRun]]] = {}
     for run in runs:
@@ -53,7 +54,8 @@ def shift_groups(runs: Sequence[LoadedRun]) -> list[Shifted]:
 def _group(members: Sequence[tuple[str, LoadedRun]]) -> Shifted:
     agents: dict[str, dict[str, LoadedRun]] = {}
     for shift, run in members:
-        who = content_hash([dict(run.identity.agent), dict(run.identity.checkpoints), run.identity.seed])
+        seed = None if run.summary.seeds else run.identity.seed
+        who = content_hash([dict(run.identity.agent), dict(run.identity.checkpoints), seed])
         # Of several runs of one agent under one shift the first stands in the table.
         agents.setdefault(who, {}).setdefault(shift, run)
     shown = [by_shift.get(UNSHIFTED) or next(iter(by_shift.values())) for by_shift in agents.values()]

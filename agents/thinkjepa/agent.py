@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
+from gymnasium.spaces import Box
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 from torch import Tensor
@@ -142,6 +143,15 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         return reasoning.reads_truth(settings)
 
     @classmethod
+    def check_settings(cls, settings: Mapping[str, Any], action_space: Box | None, control_hz: float | None) -> None:
+        """See `Agent.check_settings`."""
+        super().check_settings(settings, action_space, control_hz)
+        try:
+            SubgoalMonitor(threshold=0.0, hits=settings["hits"], patience=settings["patience"])
+        except ValueError as error:
+            raise ValueError(f"agent: {error}") from error
+
+    @classmethod
     def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path]:
         """See `Agent.content`."""
         return reasoning.content(settings)
@@ -202,9 +212,16 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         return self._reasoner.look(subgoal, lane.view, observation, lane.events)
 
     def _taken_up(self, subgoals: Sequence[SubGoal], lane: _Lane) -> _Lane:
-        """The lane at the start of the first of ``subgoals``."""
+        """The lane at the start of the first of ``subgoals``; what is left of a plan for the same one is kept."""
         event = AgentEvent("subgoal", {"text": subgoals[0].text, "left": len(subgoals)})
-        return replace(lane, subgoals=subgoals, monitor=self._monitor(), warm_start=None, events=[*lane.events, event])
+        same = bool(lane.subgoals) and lane.subgoals[0].text == subgoals[0].text
+        return replace(
+            lane,
+            subgoals=subgoals,
+            monitor=self._monitor(),
+            warm_start=lane.warm_start if same else None,
+            events=[*lane.events, event],
+        )
 
     def _attention(self, subgoal: SubGoal) -> Tensor | None:
         return subgoal.attention if self._guidance.attention else None

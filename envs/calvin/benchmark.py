@@ -279,6 +279,17 @@ class Calvin(Benchmark):
             dtype=bool,
         )
         attempted = {str(task): part for task, part in verdicts.groupby(names)}
-        cells = {task: RateCell.over(attempted[task]) for task in TASKS if task in attempted}
+        chains = ended["episode_id"]
+        cells = {
+            task: RateCell.over(attempted[task], distinct=_distinct(attempted[task], chains))
+            for task in TASKS
+            if task in attempted
+        }
         rows = tuple((task, (cell, cell.valid)) for task, cell in cells.items())
         return Table(key="tasks", title="Success per task", columns=("success", "n"), rows=rows)
+
+
+def _distinct(verdicts: pd.Series[Any], chains: pd.Series[Any]) -> int:
+    """Attempts at a task that are not repetitions of each other; a chain may have the task several times."""
+    occurrences = verdicts.groupby(level=0).cumcount()
+    return len(set(zip(chains.loc[verdicts.index], occurrences, strict=True)))

@@ -337,6 +337,26 @@ def test_on_language_table_the_rod_goes_through_both_points() -> None:
         assert max(np.linalg.norm(action) for action, _ in steps) == pytest.approx(0.02, abs=1e-4)
 
 
+def test_the_tool_stays_in_the_workspace_wherever_the_reasoner_looks() -> None:
+    agent = servo_agent("language_table")
+    with lived("language_table", agent.observation_keys) as (_, view, _, seen):
+        agent.reset(0, view, seen)
+        outside = np.array([-3.0, 2.0]), np.array([0.2, -1.5])
+        agent._chosen = lambda *_: outside  # type: ignore[method-assign]
+        agent.act({0: seen})
+        x, end_x, y, end_y = agent._servo.workspace  # type: ignore[union-attr]
+        for leg in agent._memories[0].legs:
+            assert x - 1e-6 <= leg.target[0] <= end_x + 1e-6
+            assert y - 1e-6 <= leg.target[1] <= end_y + 1e-6
+
+
+def test_skills_are_for_skill_control(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("agent.reasoner=scripted", "protocol=thinkbench-delta")
+    assert run(tmp_path / "run", "thinkbench", "vlm_only", *words) == 2
+    assert "agent=vlm_only executes skills" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists(), "before anything starts"
+
+
 def test_other_actions_than_the_servos_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("agent.reasoner=scripted", "protocol.action_mode=absolute")
     assert run(tmp_path / "run", "calvin", "vlm_only", *words) == 2

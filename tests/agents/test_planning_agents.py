@@ -135,7 +135,7 @@ def test_other_actions_than_the_models_are_refused(checkpoint: str) -> None:
 def test_actions_are_checked_before_an_agent_is_built(checkpoint: str, tmp_path: Path) -> None:
     def check(components: int, named: str, **planner: Any) -> None:
         space = Box(-1.0, 1.0, (components,), np.float32)
-        FlatCEM.check_actions({"checkpoint": named, "planner": planner}, space)
+        FlatCEM.check_settings({"checkpoint": named, "planner": planner}, space, None)
 
     check(3, checkpoint)
     check(1, checkpoint, action_block=3)
@@ -246,8 +246,10 @@ def test_bad_settings_are_told_before_anything_starts(
         "agent.reasoner=oracle": "agent.reasoner='oracle' is not one of scripted, replay, vlm",
         "agent.reasoner=replay": "agent: reasoner=replay needs recorded answers; give agent.record=FILE",
         "agent.vlm.side=4": "agent: vlm has no effect with reasoner=scripted; give agent.reasoner=vlm",
+        "agent.hits=5 agent.patience=2": "agent: hits=5 and patience=2: give 1 <= hits <= patience",
+        "agent.planner.fixed=[[6,0.0]]": "agent.planner.fixed: there is no component 6; actions have 6, from 0",
         "agent.record=x.json": "agent: record has no effect with reasoner=scripted; give agent.reasoner=replay",
     }.items():
-        assert main([*words, f"agent.checkpoint={skills}", override]) == 2
+        assert main([*words, f"agent.checkpoint={skills}", *override.split()]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "r").exists()

@@ -16,8 +16,9 @@ from agents.reasoner.tiny import TinySizes, make_tiny
 from agents.thinkjepa.agent import Guidance, ThinkJEPAAgent, random_projection
 from agents.thinkjepa.checkpoints import save_pretrained
 from agents.thinkjepa.model import ThinkJEPA
+from agents.thinkjepa.planner.latent import LatentPlanner
 from harness.interfaces import StatesSubGoals, TaskView
-from tests.agents.planners import Truth, kinds, see, thinkjepa, view
+from tests.agents.planners import PLANNER, Truth, kinds, see, thinkjepa, view
 from tests.agents.thinkjepa.tiny import awake, model_config
 
 
@@ -53,6 +54,25 @@ def test_the_reasoner_can_be_asked_before_every_decision(checkpoint: str) -> Non
     agent.act({0: see(1)})
     subgoal, *_ = agent.pop_events(0)
     assert subgoal.data == {"text": "Put the blue cube on the tray.", "left": 1}
+
+
+def test_what_is_left_of_a_plan_is_kept_for_the_same_subgoal(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = thinkjepa(checkpoint, ask="every", planner=replace(PLANNER, horizon=2))
+    truth = Truth()
+    agent.reset(0, view(truth), see(0))
+    starts: list[Any] = []
+    plan = LatentPlanner.plan
+
+    def watched(*given: Any, warm_start: Any, **named: Any) -> Any:
+        starts.extend(warm_start)
+        return plan(*given, warm_start=warm_start, **named)
+
+    monkeypatch.setattr(LatentPlanner, "plan", watched)
+    agent.act({0: see(0)})
+    agent.act({0: see(1)})
+    truth.texts = truth.texts[1:]
+    agent.act({0: see(2)})
+    assert [start is not None for start in starts] == [False, True, False]
 
 
 def test_words_and_attention_change_the_plan(checkpoint: str) -> None:

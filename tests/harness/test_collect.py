@@ -216,6 +216,18 @@ def test_errors_are_left_out_and_the_numbering_has_no_gap(tmp_path: Path) -> Non
     assert dataset.damaged() == []
 
 
+def test_given_up_it_goes_on_with_nothing_lost(tmp_path: Path) -> None:
+    faults = "protocol.faults=['train-0-001:step:raise','train-0-002:step:raise']"
+    words = ("limit=6", faults, "errors.attempts=1")
+    assert collect(tmp_path / "all", *words) == 4
+    assert collect(tmp_path / "run", *words, "errors.stop_after=2") == 4
+    with pytest.raises(DatasetError):
+        Dataset(tmp_path / "run" / "dataset")
+    assert main(["resume", str(tmp_path / "run")]) == 4
+    assert len(Dataset(tmp_path / "run" / "dataset")) == 4
+    assert checksums(tmp_path / "run") == checksums(tmp_path / "all")
+
+
 def test_large_collections_are_cut_into_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collection, "FILE_BYTES", 6000)
     monkeypatch.setattr(collection, "FILES_PER_CHUNK", 2)

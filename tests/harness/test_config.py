@@ -75,10 +75,14 @@ def test_mistakes_are_named(override: str, message: str, tmp_path: Path, capsys:
 def test_actions_that_the_agent_cannot_give_are_refused_where_they_are_known(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def check(cls: type[Walker], settings: Mapping[str, Any], action_space: Box) -> None:
-        raise ValueError(f"agent.gain={settings['gain']}: not for {action_space.shape}; give another")
+    def check(
+        cls: type[Walker], settings: Mapping[str, Any], action_space: Box | None, control_hz: float | None
+    ) -> None:
+        assert control_hz == ToyBenchmark.control_hz(ToyBenchmark)  # type: ignore[arg-type]
+        if action_space is not None:
+            raise ValueError(f"agent.gain={settings['gain']}: not for {action_space.shape}; give another")
 
-    monkeypatch.setattr(Walker, "check_actions", classmethod(check))
+    monkeypatch.setattr(Walker, "check_settings", classmethod(check))
     assert run_toy(tmp_path / "unknown", "limit=1") == 0
     monkeypatch.setattr(ToyBenchmark, "action_space", lambda self: Box(-1.0, 1.0, (2,)))
     assert run_toy(tmp_path / "known", "limit=1") == 2

@@ -77,11 +77,16 @@ def test_areas_are_averaged() -> None:
     np.testing.assert_array_equal(resized(image, 2)[1, 1], [0, 0, 0])
 
 
-def test_what_cannot_be_packed_is_refused(dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_packed_is_refused(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ValueError, match=r"observation.images.depth is float32 .* only RGB pictures can be packed"):
         write_pack(dataset, tmp_path / "data.npz")
     assert main(["pack", str(dataset.root), "-o", str(tmp_path / "x.npz"), "--columns", "observation.smell"]) == 2
     assert "has no column observation.smell; it has" in capsys.readouterr().err
+    monkeypatch.setattr(Dataset, "__len__", lambda self: 0)
+    assert main(["pack", str(dataset.root), "-o", str(tmp_path / "x.npz")]) == 2
+    assert "has no episodes; there is nothing to pack" in capsys.readouterr().err
     assert main(["pack", str(tmp_path), "-o", str(tmp_path / "x.npz")]) == 2
     assert "holds no complete dataset" in capsys.readouterr().err
 

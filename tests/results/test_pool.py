@@ -54,6 +54,30 @@ def test_pairs_are_of_one_episode_and_repetition(runs: dict[str, Path]) -> None:
     assert list(rows(one, "ablation_overall").values())[1].count == 8, "the seed that both have"
 
 
+def test_different_seeds_are_told_and_compared_by_seed(runs: dict[str, Path]) -> None:
+    apart = build_report([runs["a1"]], baseline=runs["b1"])
+    report = build_report([runs["a1"], runs["b0"], runs["b1"]], baseline=runs["b1"], seeds_pooled=True)
+    expected, found = (list(rows(one, "ablation_overall").values())[1] for one in (apart, report))
+    assert (found.value, found.count) == (expected.value, 8), "those of seed 1, though a has one seed and b has two"
+    (ablation,) = [table for table in report.tables if table.key == "ablation_overall"]
+    assert any("of different seeds" in note for note in ablation.notes)
+    alike = build_report([runs["a0"], runs["a1"], runs["b0"]], baseline=runs["b1"], seeds_pooled=True)
+    assert not any("of different seeds" in note for table in alike.tables for note in table.notes)
+
+
+def test_under_shifts_an_agent_is_one_whatever_its_seeds(tmp_path: Path) -> None:
+    for name, words in {
+        "0": ["seed=0"],
+        "1": ["seed=1"],
+        "far": ["seed=1", "protocol.shift=far", "protocol.shift_level=1"],
+    }.items():
+        assert run_toy(tmp_path / name, *HARD, *words) == 0
+    report = build_report([tmp_path / name for name in ("0", "1", "far")], seeds_pooled=True)
+    (shift,) = [table for table in report.tables if table.key == "shift"]
+    assert len(shift.columns) == 2
+    assert dict(shift.rows)["far 1"][1].count == 8
+
+
 def test_nothing_else_is_pooled(runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_toy(tmp_path / "again", *HARD, "agent.gain=0.9")
     with pytest.raises(StoreError, match=r"same agent and seed; pooled, its episodes would count twice"):

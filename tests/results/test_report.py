@@ -82,6 +82,15 @@ def test_rows_that_differ_have_names_that_differ(tmp_path: Path, capsys: pytest.
     assert "is given twice" in capsys.readouterr().err
 
 
+def test_entries_of_one_name_have_names_that_differ(runs: dict[str, Path], tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        assert main(["export", str(runs["plain"]), "--format", "zip", "-o", str(tmp_path / folder / "entry.zip")]) == 0
+    entries = [tmp_path / folder / "entry.zip" for folder in ("one", "two")]
+    labels = [run.label for run in build_report(entries, config_dir=ROOT / "tests/configs").runs]
+    assert labels == ["walker (seed 0) #1", "walker (seed 0) #2"]
+
+
 def test_repetitions_tell_less_than_episodes() -> None:
     assert work_out(RateCell(0, 80, distinct=8)).interval == wilson(0, 8)
     assert work_out(RateCell(0, 80)).interval == wilson(0, 80)

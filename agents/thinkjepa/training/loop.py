@@ -155,7 +155,7 @@ def train(
         bf16: Whether matrix products run in bfloat16.
         resume: Whether ``out`` holds a state.
         report: Is told of the steps, in the main process.
-        checkpoint: Writes the model after a measurement of health, in the main process.
+        checkpoint: Writes the model after a measurement of health that tells to go on, in the main process.
         parts: Modules that are in evaluation mode if nothing of them is trained.
         prepare: Is called before the first step, in evaluation mode and in the precision of steps.
         problem_of: Why to stop, from the steps done and the health; empty to go on.
@@ -181,7 +181,8 @@ def train(
             health = run.health()
             report.health(done, health)
             problem = problem_of(done, health)
-            checkpoint(done, health)
+            if not problem:
+                checkpoint(done, health)
         stop = interrupted()
         if any_of_all(bool(problem), device):
             return Ended(ExitCode.COLLAPSED, done, problem)

@@ -96,6 +96,12 @@ def open_data(data: DataConfig, wanted: Sequence[str] = ()) -> Opened:
     Raises:
         TrainingError: A source is no dataset, lacks what is asked for, or sources do not fit together.
     """
+    resolved = [path.resolve() for path in data.sources]
+    twice = next((path for path in resolved if resolved.count(path) > 1), None)
+    if twice is not None:
+        raise TrainingError(
+            f"data.sources: {twice} is given twice; what is held out of one would be learnt from the other"
+        )
     sources = [open_source(path) for path in data.sources]
     first = sources[0]
     for source in sources:
@@ -174,7 +180,7 @@ class _Reading:
             values.append(_numbers(columns[name]))
         scene = json.loads(columns["observation.scene"][0]) if "observation.scene" in columns else {}
         objects = [spec["name"] for spec in scene.get("objects", ())]
-        if f"observation.{OBJECTS}" in columns:
+        if scene and f"observation.{OBJECTS}" in columns:
             poses = _numbers(columns[f"observation.{OBJECTS}"]).reshape(len(rows.pictures), -1, _POSE)
             self.objects.append({name: poses[:, slot, :3] for slot, name in enumerate(objects)})
         places = {zone["name"]: (*zone["centre"][:2], 0.0) for zone in scene.get("zones", ())}

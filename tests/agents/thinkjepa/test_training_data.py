@@ -15,7 +15,8 @@ from agents.thinkjepa.training.compose import read_config
 from agents.thinkjepa.training.config import DataConfig, TrainingError
 from agents.thinkjepa.training.draws import batch_indices
 from agents.thinkjepa.training.objective import random_relevance
-from agents.thinkjepa.training.recordings import open_data
+from agents.thinkjepa.training.recordings import _Reading, open_data
+from agents.thinkjepa.training.sources import Rows
 from envs.bullet import perspective
 from envs.tabletop.actions import from_unit
 from envs.tabletop.cameras import STATIC_EYE, Views, camera
@@ -153,6 +154,20 @@ def test_data_of_two_kinds_are_refused(squares, tmp_path):
     other = write_dataset(tmp_path / "other", episodes=2, benchmark="circles")
     with pytest.raises(TrainingError, match="train on one kind of data"):
         open_data(data_config(squares, other))
+
+
+def test_one_source_is_not_given_twice(squares, tmp_path):
+    (tmp_path / "link").symlink_to(squares)
+    with pytest.raises(TrainingError, match="is given twice; what is held out of one would be learnt from the other"):
+        open_data(data_config(squares, tmp_path / "link"))
+
+
+def test_poses_of_nameless_objects_are_no_ground_truth():
+    reading = _Reading(EncoderConfig(image_size=16, patch_size=4, width=32, layers=1, heads=2), [])
+    pictures = np.zeros((3, 16, 16, 3), np.uint8)
+    for _ in range(2):
+        reading.add(Rows(pictures, {"action": np.zeros((3, 4)), "observation.object_states": np.ones((3, 14))}))
+    assert reading.finish("squares", 0.5, 0).positions() is None
 
 
 def test_labels_that_were_not_recorded_are_refused(squares):

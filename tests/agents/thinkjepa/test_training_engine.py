@@ -101,6 +101,10 @@ def test_a_collapse_stops_training(overrides, tmp_path):
     assert "collapsed" in ended.message
     assert "collapse.std=0.05" in ended.message
     assert "objective.regulariser=sigreg" in ended.message
+    *_, last = metrics(tmp_path, "health")
+    assert last["std"] < 0.05
+    card = tmp_path / "checkpoint" / "README.md"
+    assert not card.is_file() or f"| std | {last['std']:.4g} |" not in card.read_text(), "the model before stays"
 
 
 def test_either_number_tells_a_collapse():

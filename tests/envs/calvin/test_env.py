@@ -161,3 +161,8 @@ def test_tables_count_tasks_in_a_row_and_attempts_only(benchmark):
     assert rows["turn_on_led"][0].successes == 1
     assert rows["close_drawer"][1] == 1
     assert in_a_row.one_line
+    twice = pd.concat([frame, frame.assign(stage_success=[[True], [True] * 4, [True]])], ignore_index=True)
+    cells = {task: cell for task, (cell, _) in benchmark.summarise(twice)[1].rows}
+    assert (cells["open_drawer"].valid, cells["open_drawer"].distinct) == (4, 2), "each chain twice"
+    assert (cells["turn_on_led"].valid, cells["turn_on_led"].distinct) == (3, 2)
+    assert (cells["turn_off_led"].valid, cells["turn_off_led"].distinct) == (1, None)
