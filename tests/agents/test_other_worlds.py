@@ -350,13 +350,6 @@ def test_the_tool_stays_in_the_workspace_wherever_the_reasoner_looks() -> None:
             assert y - 1e-6 <= leg.target[1] <= end_y + 1e-6
 
 
-def test_skills_are_for_skill_control(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("agent.reasoner=scripted", "protocol=thinkbench-delta")
-    assert run(tmp_path / "run", "thinkbench", "vlm_only", *words) == 2
-    assert "agent=vlm_only executes skills" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists(), "before anything starts"
-
-
 def test_other_actions_than_the_servos_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("agent.reasoner=scripted", "protocol.action_mode=absolute")
     assert run(tmp_path / "run", "calvin", "vlm_only", *words) == 2

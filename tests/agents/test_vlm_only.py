@@ -190,3 +190,10 @@ def test_the_harness_runs_it_without_ground_truth(tmp_path: Path, capsys: pytest
     assert set(json.loads(meta["identity"])["checkpoints"]) == {"record"}
     assert reported == {"subgoal", "skill"}
     torch.testing.assert_close(torch.tensor(1.0), spots(LEFT).mean())
+
+
+def test_skills_are_for_skill_control(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["protocol=thinkbench-delta", "agent=vlm_only", "agent.reasoner=scripted", f"run_dir={tmp_path / 'run'}"]
+    assert main(["run", *words]) == 2
+    assert "agent=vlm_only executes skills" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists(), "before anything starts"
