@@ -72,9 +72,10 @@ def _following(
 
 
 def _wordings(scene: SceneSpec, domain: Domain, move: Move) -> frozenset[tuple[str, ...]]:
-    """A move in all its paraphrases."""
+    """A move in all its paraphrases; one to the table may be called so where it is the bare table that is meant."""
     subgoal = move_in_words(scene, move, domain)
-    return _paraphrases(subgoal.kind, subgoal.phrases)
+    kinds = {subgoal.kind, "table"} if subgoal.kind == "bare" else {subgoal.kind}
+    return frozenset().union(*(_paraphrases(kind, subgoal.phrases) for kind in kinds))
 
 
 @lru_cache(maxsize=100_000)

@@ -130,12 +130,17 @@ def subgoals(scene: SceneSpec) -> tuple[SubGoal, ...]:
 
 
 def move_in_words(scene: SceneSpec, move: Move, domain: Domain) -> SubGoal:
-    """One move of a symbolic plan as a sub-goal. Objects that look alike are called alike."""
+    """One move of a symbolic plan as a sub-goal. Objects that look alike are called alike.
+
+    Where there are zones to be in, a move to the table leads to none of them, and what stands in one stands on the
+    table already: so the words say that it is the bare table.
+    """
     item, place = move.item, move.destination
     names: tuple[str, ...] = (item, place)
     if place == TABLE:
         names = (item,)
-        kind, literal = "table", Literal("on_table", names)
+        kind, predicate = ("bare", "on_bare_table") if domain.zones else ("table", "on_table")
+        literal = Literal(predicate, names)
     elif place in domain.spans:
         names = (item, *domain.spans[place].posts)
         kind, literal = "bridge", Literal("bridges", names)

@@ -85,6 +85,10 @@ def test_other_words_and_wrong_moves(asked: list[Question]) -> None:
     assert judge(question.problem, [f"place {thing} down on TABLE", *rest]).correct
     assert judge(question.problem, [f"Let nothing but the table carry the {thing}.", *rest]).correct
     assert judge(question.problem, ["Put the moon on the table.", first, *rest]).legal == 0
+    bare = next(one for one in asked if "bare table" in texts(one)[0])
+    _, *rest_bare = texts(bare)
+    thing = bare.subgoals[0].objects[0]
+    assert judge(bare.problem, [f"Put {thing} on the table.", *rest_bare]).correct, "as it may be called"
     twice = judge(question.problem, [first, first, *rest])
     assert (twice.legal, twice.executable) == (1, False)
 

@@ -108,8 +108,9 @@ def test_held_out_words_are_never_standard_ones() -> None:
         assert not set(phrasing.standard) & set(phrasing.held_out)
 
 
-@pytest.mark.parametrize("number", [0, 57, 110, 160, 199])
+@pytest.mark.parametrize("number", range(40))
 def test_moves_of_a_plan_are_sub_goals_in_words(number: int) -> None:
+    """Of one episode of each template: what is asked for does not hold yet, and does after the move."""
     meta = load_suite(FROZEN).records[number].meta
     scene = SceneSpec.from_dict(meta["scene"])
     goal = tuple(Literal.from_list(words) for words in meta["goal"])
