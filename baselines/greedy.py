@@ -12,6 +12,7 @@ from thinkbench.abstraction import abstract
 from thinkbench.env import ThinkBenchTruth
 from thinkbench.literals import Goal
 from thinkbench.motion import Placement, placement_of
+from thinkbench.subgoals.env import SubgoalTruth
 from thinkbench.symbolic import Domain, Move, SymbolicState, holds
 
 
@@ -31,7 +32,7 @@ class Greedy(ThinkBenchMover, SingleLaneAgent):
         Raises:
             ValueError: The environment is not ThinkBench.
         """
-        if not isinstance(view.privileged, ThinkBenchTruth):
+        if not isinstance(view.privileged, ThinkBenchTruth) or isinstance(view.privileged, SubgoalTruth):
             raise ValueError("agent=greedy counts goal literals, which only benchmark=thinkbench has")
         return super().begin(view, observation)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -71,7 +72,7 @@ class ReplayReasoner:
         observation: Observation,  # noqa: ARG002
         history: Sequence[Attempt] = (),
     ) -> Sequence[SubGoal]:
-        """See `Reasoner`. Sub-goals that were reached are left out, unless all were.
+        """See `Reasoner`. Sub-goals that were reached are left out, each as often as it was, unless all were.
 
         Raises:
             ReasonerError: The instruction is not in the record.
@@ -81,9 +82,14 @@ class ReplayReasoner:
             near = difflib.get_close_matches(view.instruction, self._answers, n=1, cutoff=0.0)
             hint = f"the nearest of {len(self._answers)} is {near[0]!r}" if near else "it is empty"
             raise ReasonerError(f"{self._path} has no answer to {view.instruction!r}; {hint}")
-        reached = {attempt.text for attempt in history if attempt.reached}
-        left = [step for step in answer if step.text not in reached] or answer
-        return [_subgoal(step, self._grid) for step in left]
+        reached = Counter(attempt.text for attempt in history if attempt.reached)
+        left = []
+        for step in answer:
+            if reached[step.text]:
+                reached[step.text] -= 1
+            else:
+                left.append(step)
+        return [_subgoal(step, self._grid) for step in left or answer]
 
     def look(self, subgoal: SubGoal, view: TaskView, observation: Observation) -> SubGoal:  # noqa: ARG002
         """See `Reasoner`; the sub-goal as it is."""

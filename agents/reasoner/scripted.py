@@ -43,8 +43,7 @@ class ScriptedReasoner:
 
     def look(self, subgoal: SubGoal, view: TaskView, observation: Observation) -> SubGoal:
         """See `Reasoner`; a sub-goal that is stated no more stays as it was."""
-        stated = {now.text: now for now in self.propose(view, observation)}
-        return stated.get(subgoal.text, subgoal)
+        return next((now for now in self.propose(view, observation) if now.text == subgoal.text), subgoal)
 
     def _spots(self, points: Sequence[tuple[float, float]]) -> Tensor:
         left, top, right, bottom = self._world.encoder.crop

@@ -146,6 +146,11 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
     def check_settings(cls, settings: Mapping[str, Any], action_space: Box | None, control_hz: float | None) -> None:
         """See `Agent.check_settings`."""
         super().check_settings(settings, action_space, control_hz)
+        if settings["reasoner"] == "replay" and settings["ask"] == "every":
+            raise ValueError(
+                "agent.reasoner=replay says the same whatever it sees, so the agent would never get to its second "
+                "sub-goal; give agent.ask=done"
+            )
         try:
             SubgoalMonitor(threshold=0.0, hits=settings["hits"], patience=settings["patience"])
         except ValueError as error:

@@ -218,7 +218,7 @@ def test_the_harness_runs_them_on_subgoals(agent: str, skills: str, tmp_path: Pa
     if replays:
         instruction = load_frozen().spec("on", 0, 1, "standard").stages[0].instruction
         record(tmp_path / "record.json", {instruction: [SubGoal("Lift it.", None)]})
-        words.append(f"agent.record={tmp_path / 'record.json'}")
+        words += [f"agent.record={tmp_path / 'record.json'}", "agent.ask=done"]
     overrides = ["benchmark=subgoals", "limit=1", "protocol.image_size=32", "protocol.max_steps=1"]
     assert main(["run", *words, *overrides]) == 0
     with sqlite3.connect(tmp_path / "r" / "run.sqlite") as store:
@@ -246,6 +246,7 @@ def test_bad_settings_are_told_before_anything_starts(
         "agent.reasoner=oracle": "agent.reasoner='oracle' is not one of scripted, replay, vlm",
         "agent.reasoner=replay": "agent: reasoner=replay needs recorded answers; give agent.record=FILE",
         "agent.vlm.side=4": "agent: vlm has no effect with reasoner=scripted; give agent.reasoner=vlm",
+        f"agent.reasoner=replay agent.record={__file__}": "agent.reasoner=replay says the same whatever it sees",
         "agent.hits=5 agent.patience=2": "agent: hits=5 and patience=2: give 1 <= hits <= patience",
         "agent.planner.fixed=[[6,0.0]]": "agent.planner.fixed: there is no component 6; actions have 6, from 0",
         "agent.record=x.json": "agent: record has no effect with reasoner=scripted; give agent.reasoner=replay",

@@ -72,10 +72,17 @@ def _following(
 
 
 def _wordings(scene: SceneSpec, domain: Domain, move: Move) -> frozenset[tuple[str, ...]]:
-    """A move in all its paraphrases; one to the table may be called so where it is the bare table that is meant."""
+    """A move in all its paraphrases, some of which fit others as well.
+
+    A move to the table may be called so where it is the bare table that is meant, and a zone of a row by its colour.
+    """
     subgoal = move_in_words(scene, move, domain)
     kinds = {subgoal.kind, "table"} if subgoal.kind == "bare" else {subgoal.kind}
-    return frozenset().union(*(_paraphrases(kind, subgoal.phrases) for kind in kinds))
+    phrasings = {subgoal.phrases}
+    phrasings |= {
+        (subgoal.phrases[0], f"the {zone.colour} zone") for zone in scene.zones if zone.name == move.destination
+    }
+    return frozenset().union(*(_paraphrases(kind, phrases) for kind in kinds for phrases in phrasings))
 
 
 @lru_cache(maxsize=100_000)

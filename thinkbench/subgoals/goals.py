@@ -23,7 +23,7 @@ from envs.tabletop.shapes import (
     is_container,
 )
 from thinkbench.abstraction import may_rest
-from thinkbench.language import AmbiguousError, describe
+from thinkbench.language import ORDINALS, AmbiguousError, describe
 from thinkbench.literals import Goal, Literal
 from thinkbench.predicates import at_rest, evaluate, on
 from thinkbench.symbolic import TABLE, Domain, Move
@@ -157,7 +157,13 @@ def called(scene: SceneSpec) -> dict[str, str]:
 
 
 def _zone_phrases(scene: SceneSpec) -> dict[str, str]:
-    return {zone.name: f"the {zone.colour} zone" for zone in scene.zones}
+    """Zones of one colour stand in a row, and are counted from the robot's left, as scenes list them."""
+    phrases = {}
+    for zone in scene.zones:
+        alike = [other.name for other in scene.zones if other.colour is zone.colour]
+        ordinal = f"{ORDINALS[alike.index(zone.name)]} " if len(alike) > 1 else ""
+        phrases[zone.name] = f"the {ordinal}{zone.colour} zone"
+    return phrases
 
 
 def _called(spec: ObjectSpec, objects: Sequence[ObjectSpec]) -> str:

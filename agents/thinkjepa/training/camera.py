@@ -23,11 +23,13 @@ class MirrorConfig:
         actions: Components that change sign.
         words: Pairs of phrases that take each other's place in sub-goals.
         kinds: Likewise, of kinds of sub-goals.
+        without: Words of sub-goals that have no mirror image; mirrored episodes do without these sub-goals.
     """
 
     actions: tuple[NonNegativeInt, ...]
     words: tuple[tuple[str, str], ...]
     kinds: tuple[tuple[str, str], ...]
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))

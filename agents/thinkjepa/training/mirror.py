@@ -58,8 +58,12 @@ def _behind(episodes: Sequence[Episode], start: int, mirror: MirrorConfig) -> li
     for episode in episodes:
         stop = start + episode.stop - episode.start
         places = {name: (x, -y, z) for name, (x, y, z) in episode.places.items()}
-        subgoals = [(kinds(kind), words(text), things) for kind, text, things in episode.subgoals]
-        images.append(replace(episode, start=start, stop=stop, places=places, subgoals=subgoals))
+        kept = [n for n, (_, text, _) in enumerate(episode.subgoals) if not set(mirror.without) & set(text.split())]
+        subgoals = [
+            (kinds(kind), words(text), things) for kind, text, things in map(episode.subgoals.__getitem__, kept)
+        ]
+        holds = None if episode.holds is None else episode.holds[:, kept]
+        images.append(replace(episode, start=start, stop=stop, places=places, subgoals=subgoals, holds=holds))
         start = stop
     return images
 

@@ -39,6 +39,18 @@ def test_recorded_attention_is_of_any_scale(path: Path) -> None:
         torch.testing.assert_close(subgoal.attention, shown)
 
 
+def test_what_is_to_be_done_twice_is_left_out_as_often_as_it_was_done(tmp_path: Path) -> None:
+    record(tmp_path / "r.json", {"a": [LIFT, DROP, LIFT]})
+    reasoner = ReplayReasoner(tmp_path / "r.json", WORLD)
+    lifted, dropped = (Attempt(subgoal.text, reached=True) for subgoal in (LIFT, DROP))
+    for history, left in (
+        ((lifted,), [DROP, LIFT]),
+        ((lifted, dropped), [LIFT]),
+        ((lifted, dropped, lifted), [LIFT, DROP, LIFT]),
+    ):
+        assert [subgoal.text for subgoal in reasoner.propose(view("a"), {}, history)] == [one.text for one in left]
+
+
 def test_what_was_reached_is_not_proposed_again(path: Path) -> None:
     reasoner = ReplayReasoner(path, WORLD)
 

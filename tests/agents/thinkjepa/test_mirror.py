@@ -99,6 +99,25 @@ def paraphrases(goal: Any) -> set[str]:
     return {goal.text(paraphrase) for paraphrase in KINDS[goal.kind].standard}
 
 
+def test_sub_goals_that_count_from_one_side_have_no_mirror_image(recorded: Path) -> None:
+    recordings = read(recorded)
+    kind, _, things = recordings.episodes[0].subgoals[0]
+    episodes = [
+        replace(
+            episode,
+            subgoals=[*episode.subgoals, (kind, "Put it on the second red zone.", things)],
+            holds=np.hstack([episode.holds, np.ones((len(episode.holds), 1), bool)]),  # type: ignore[arg-type, list-item]
+        )
+        for episode in recordings.episodes
+    ]
+    more, fewer = (
+        with_mirror_images(replace(recordings, episodes=own), camera()) for own in (episodes, recordings.episodes)
+    )
+    for image, without in zip(more.episodes[4:], fewer.episodes[4:], strict=True):
+        assert image.subgoals == without.subgoals
+        np.testing.assert_array_equal(image.holds, without.holds)  # type: ignore[arg-type]
+
+
 def test_positions_and_actions_change_sides(recorded: Path) -> None:
     recordings = read(recorded)
     both = with_mirror_images(recordings, camera())
