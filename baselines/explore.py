@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from baselines.play import label
 from envs.tabletop.actions import MAX_TURN, Primitive, from_unit, skill_action
+from envs.tabletop.linear import norm
 from envs.tabletop.scene import WorldState
 from envs.tabletop.shapes import WORKSPACE, is_container
 from harness.interfaces import Action, AgentEvent, Observation, SingleLaneAgent, TaskView
@@ -213,7 +214,7 @@ def _push(state: WorldState, rng: np.random.Generator) -> Action | None:
     if start is None:
         return None
     ahead = _centre(state, name) - start
-    length = float(np.linalg.norm(ahead))
+    length = norm(ahead)
     end = start + ahead / length * (length + float(rng.uniform(*_PUSH_BY)))
     return skill_action(Primitive.PUSH, start, end)
 

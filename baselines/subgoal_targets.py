@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from envs.tabletop.linear import norm, product
 from envs.tabletop.scene import WorldState
 from envs.tabletop.shapes import WORKSPACE_X, WORKSPACE_Y
 from thinkbench.geometry import footprint
@@ -55,7 +56,7 @@ def target_of(state: WorldState, literal: Literal) -> Target:
             place = _point((one + other) / 2)
         case "near":
             away = np.array(pick) - np.array(_centre(state, names[1]))
-            place = _beside(state, names[0], names[1], away / max(float(np.linalg.norm(away)), 1e-6))
+            place = _beside(state, names[0], names[1], away / max(norm(away), 1e-6))
         case side if side in _SIDES:
             place = _beside(state, names[0], names[1], np.array(_SIDES[side]))
         case edge if edge in _EDGES:
@@ -68,8 +69,8 @@ def target_of(state: WorldState, literal: Literal) -> Target:
 
 def _beside(state: WorldState, item: str, other: str, direction: npt.NDArray[np.float64]) -> Point:
     middle = np.array(_centre(state, other))
-    reach = float(((footprint(state, other) - middle) @ direction).max())
-    own = float(((footprint(state, item) - np.array(_centre(state, item))) @ -direction).max())
+    reach = float(product(footprint(state, other) - middle, direction).max())
+    own = float(product(footprint(state, item) - np.array(_centre(state, item)), -direction).max())
     return _point(middle + (reach + NEAR_DISTANCE / 2 + own) * direction)
 
 

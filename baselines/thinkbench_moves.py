@@ -10,6 +10,7 @@ import numpy as np
 
 from envs.tabletop import kinematics
 from envs.tabletop.actions import Primitive, delta_action, skill_action
+from envs.tabletop.linear import product
 from envs.tabletop.motions import DELTA, Motions, ToolTarget
 from envs.tabletop.shapes import GRIPPER_OPENING
 from envs.tabletop.world import CONTROL_HZ, TabletopWorld
@@ -87,6 +88,6 @@ def towards(world: TabletopWorld, target: ToolTarget) -> Action:
     The gripper only opens and closes; an opening between is kept by doing both in turn.
     """
     position, orientation = world.tool_target
-    turn = kinematics.euler(target.orientation @ orientation.T)
+    turn = kinematics.euler(product(target.orientation, orientation.T))
     opens = target.width >= GRIPPER_OPENING or world.robot.gripper_width() < target.width
     return delta_action(target.position - position, turn, opens)

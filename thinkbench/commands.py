@@ -24,15 +24,17 @@ def add_certify(verbs: Any) -> None:
         verbs,
         "certify",
         "make the certificates of a suite again and say what differs",
-        "Exit status: 0 if every certificate is the same, 1 if anything differs.\n\n"
+        "Exit status: 0 if every certificate is the same, 1 if anything differs. With --renew the suite's file is\n"
+        "written with the new certificates, for the same episodes; nothing is written if one cannot be certified.\n\n"
         "Examples:\n"
         f"  harness certify {FROZEN} --workers 2\n"
         f"  harness certify {FROZEN} --sample 5 --seed 20260101\n"
-        f"  harness certify fresh{SUFFIX}\n",
+        f"  harness certify fresh{SUFFIX} --renew\n",
     )
     parser.add_argument("suite", metavar="SUITE", help=f"{FROZEN}, or a file made by `harness generate`")
     parser.add_argument("--sample", type=int, metavar="N", help="only N episodes, drawn by --seed")
     parser.add_argument("--seed", type=int, default=0, help="which sample (default: 0)")
+    parser.add_argument("--renew", action="store_true", help="write the certificates as they are made now")
     _add_workers(parser)
 
 

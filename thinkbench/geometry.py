@@ -8,6 +8,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from envs.tabletop.linear import product
 from envs.tabletop.scene import Kind, ObjectSpec, Size, WorldState
 from envs.tabletop.shapes import dimensions, is_container, outline, parts
 
@@ -57,7 +58,7 @@ def footprint(state: WorldState, name: str) -> Points:
 
 @functools.lru_cache(maxsize=1024)
 def _world_points(kind: Kind, size: Size, position: Vector, orientation: Quaternion) -> Points:
-    points: Points = outline(kind, size) @ rotation_matrix(orientation).T + np.array(position)
+    points: Points = product(outline(kind, size), rotation_matrix(orientation).T) + np.array(position)
     points.setflags(write=False)
     return points
 
@@ -81,7 +82,7 @@ def obstacles(state: WorldState, name: str, above: float) -> list[Points]:
 @functools.lru_cache(maxsize=256)
 def _walls(kind: Kind, size: Size, position: Vector, orientation: Quaternion, above: float) -> tuple[Points, ...]:
     matrix = rotation_matrix(orientation)
-    corners = [part.vertices @ matrix.T + np.array(position) for part in parts(kind, size)]
+    corners = [product(part.vertices, matrix.T) + np.array(position) for part in parts(kind, size)]
     return tuple(convex_hull(points[:, :2]) for points in corners if points[:, 2].max() > above)
 
 
@@ -94,7 +95,7 @@ def tilt(state: WorldState, name: str) -> float:
 def in_frame_of(state: WorldState, name: str, point: Vector) -> Points:
     """``point`` in the frame of the object ``name``, ``(3,)``."""
     body = state.objects[name]
-    local: Points = (np.array(point) - np.array(body.position)) @ rotation_matrix(body.orientation)
+    local: Points = product(np.array(point) - np.array(body.position), rotation_matrix(body.orientation))
     return local
 
 
@@ -127,7 +128,7 @@ def rectangle(centre: tuple[float, float], half_extents: tuple[float, float], ya
     """Corners of a rectangle, anticlockwise, ``(4, 2)``."""
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.array(half_extents)
     turn = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
-    return np.asarray(corners @ turn.T + np.array(centre), dtype=np.float64)
+    return np.asarray(product(corners, turn.T) + np.array(centre), dtype=np.float64)
 
 
 def distance_to_polygon(polygon: Points, points: Points) -> Points:
@@ -153,7 +154,7 @@ def _distances_to_edges(polygon: Points, points: Points) -> Points:
     """Distance of points ``(N, 2)`` from the lines through a polygon's edges, positive outside, ``(N, M)``."""
     edges = np.roll(polygon, -1, axis=0) - polygon
     normals = np.stack([edges[:, 1], -edges[:, 0]], axis=1) / np.hypot(edges[:, 0], edges[:, 1])[:, None]
-    return np.asarray(points @ normals.T - (polygon * normals).sum(axis=1))
+    return np.asarray(product(points, normals.T) - (polygon * normals).sum(axis=1))
 
 
 def radius(kind: Kind, size: Size) -> float:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from envs.tabletop.cameras import STATIC_EYE
+from envs.tabletop.linear import norm
 from envs.tabletop.scene import Kind, ObjectSpec, SceneSpec, ZoneSpec
 from envs.tabletop.shapes import FINGER_GAP, WORKSPACE, dimensions, floor_height, inner_dimensions, is_container
 from thinkbench.abstraction import container_grid, grid_points
@@ -163,7 +164,7 @@ def _in_front_of(hidden: ObjectSpec, screen: ObjectSpec, valid: Callable[[Point]
     """The valid centre nearest to ``hidden`` on the line from it to the static camera."""
     x, y, _ = hidden.position
     to_camera = np.array([STATIC_EYE[0] - x, STATIC_EYE[1] - y])
-    to_camera /= np.linalg.norm(to_camera)
+    to_camera /= norm(to_camera)
     nearest = dimensions(hidden.kind, hidden.size)[0] / 2 + dimensions(screen.kind, screen.size)[0] / 2 + MIN_GAP
     for distance in np.arange(nearest, nearest + _SCREEN_REACH, 0.002):
         centre = np.round(np.array([x, y]) + distance * to_camera, 4).tolist()

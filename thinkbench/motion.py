@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.tabletop.actions import Primitive, skill_action
+from envs.tabletop.linear import product
 from envs.tabletop.scene import Kind, WorldState
 from envs.tabletop.shapes import (
     FINGER_GAP,
@@ -192,15 +193,15 @@ def grasp_yaw(state: WorldState, name: str) -> float:
 
 def _width(state: WorldState, name: str, yaw: float) -> float:
     """How far the fingers are apart that hold an object, closing at ``yaw``, metres."""
-    return float(np.ptp(world_points(state, name)[:, :2] @ np.array([-math.sin(yaw), math.cos(yaw)])))
+    return float(np.ptp(product(world_points(state, name)[:, :2], np.array([-math.sin(yaw), math.cos(yaw)]))))
 
 
 def _room_for_fingers(state: WorldState, name: str, yaw: float) -> float:
     """Distance from where the fingers come down, closing at ``yaw``, to the nearest object that is as high, metres."""
     closing, across = np.array([-math.sin(yaw), math.cos(yaw)]), np.array([math.cos(yaw), math.sin(yaw)])
     points = world_points(state, name)
-    spread = points[:, :2] @ closing
-    centre = closing * (spread.max() + spread.min()) / 2 + across * np.mean(points[:, :2] @ across)
+    spread = product(points[:, :2], closing)
+    centre = closing * (spread.max() + spread.min()) / 2 + across * np.mean(product(points[:, :2], across))
     offset = float(np.ptp(spread) + _FINGER_OPENING + _FINGER_THICKNESS) / 2
     half_extents = (_FINGER_HALF_BREADTH, _FINGER_THICKNESS / 2)
     fingers = [rectangle(tuple(centre + side * offset * closing), half_extents, yaw) for side in (-1, 1)]
@@ -248,7 +249,7 @@ def _container_points(state: WorldState, move: Move) -> Points:
     room_x, room_y, _ = inner_dimensions(spec.kind, spec.size)
     local = grid_points((room_x, room_y), container_grid(spec, edge))
     body = state.objects[move.destination]
-    turned: Points = local @ rotation_matrix(body.orientation)[:2, :2].T + np.array(body.position[:2])
+    turned: Points = product(local, rotation_matrix(body.orientation)[:2, :2].T) + np.array(body.position[:2])
     return turned
 
 
@@ -347,10 +348,10 @@ def _room_for_arm(
         top = float(world_points(state, other)[:, 2].max())
         for body in (_HAND, _WRIST):
             if top > height + body.lift or (other in tall and body is _HAND):
-                corners = footprint(state, other) @ turn
+                corners = product(footprint(state, other), turn)
                 middle, half = (corners.max(axis=0) + corners.min(axis=0)) / 2, np.ptp(corners, axis=0) / 2
                 reach = (body.half_extents[0] + half[0], body.half_extents[1] + half[1])
-                room = np.minimum(room, _outside(points @ turn, (middle[0], middle[1]), reach))
+                room = np.minimum(room, _outside(product(points, turn), (middle[0], middle[1]), reach))
     return room
 
 

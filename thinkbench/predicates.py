@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from envs.tabletop.linear import norm, product
 from envs.tabletop.scene import Kind, ObjectSpec, WorldState, ZoneSpec
 from envs.tabletop.shapes import WORKSPACE, dimensions, inner_dimensions, is_container
 from thinkbench.geometry import (
@@ -156,7 +157,8 @@ def bridges(state: WorldState, item: str, one: str, other: str) -> bool:
         return False
     low, centre = world_points(state, item)[:, 2].min(), np.array(body.position[:2])
     start, end = (np.array(state.objects[post].position[:2]) for post in (one, other))
-    share = float((centre - start) @ (end - start) / max(float((end - start) @ (end - start)), 1e-12))
+    along = end - start
+    share = float(product(centre - start, along)) / max(float(product(along, along)), 1e-12)
     return bool(
         0 < share < 1
         and all(distance_to_polygon(footprint(state, post), centre[None])[0] > 0 for post in (one, other))
@@ -187,8 +189,7 @@ def upright(state: WorldState, name: str) -> bool:
 def at_rest(state: WorldState, name: str) -> bool:
     """The object moves no faster than `LINEAR_REST` and turns no faster than `ANGULAR_REST`."""
     body = state.objects[name]
-    slow = np.linalg.norm(body.linear_velocity) <= LINEAR_REST
-    return bool(slow and np.linalg.norm(body.angular_velocity) <= ANGULAR_REST)
+    return norm(body.linear_velocity) <= LINEAR_REST and norm(body.angular_velocity) <= ANGULAR_REST
 
 
 def left_of(state: WorldState, item: str, other: str) -> bool:

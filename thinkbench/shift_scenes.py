@@ -14,6 +14,7 @@ import numpy as np
 
 from envs.tabletop import kinematics
 from envs.tabletop.cameras import Views, camera
+from envs.tabletop.linear import product
 from envs.tabletop.robot import HOME_POSITION
 from envs.tabletop.scene import Colour, Kind, ObjectSpec, SceneSpec, Size, ZoneSpec
 from envs.tabletop.shapes import WORKSPACE, dimensions, is_container
@@ -182,6 +183,6 @@ def _is_seen(outline: Points) -> bool:
 def _in_picture(points: Points) -> Points:
     """Where the standard static camera sees points ``(N, 3)``: ``(N, 2)``, from -1 to 1 across its picture."""
     view = camera("rgb_static", Views(), 1, np.array(HOME_POSITION), kinematics.vertical(0.0))
-    matrix = np.array(view.projection).reshape(4, 4).T @ np.array(view.view).reshape(4, 4).T
-    clip = np.append(points, np.ones((len(points), 1)), axis=1) @ matrix.T
+    matrix = product(np.array(view.projection).reshape(4, 4).T, np.array(view.view).reshape(4, 4).T)
+    clip = product(np.append(points, np.ones((len(points), 1)), axis=1), matrix.T)
     return np.asarray(clip[:, :2] / clip[:, 3:])

@@ -8,6 +8,7 @@ import importlib.util
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,7 +41,11 @@ DIFFERENT = 1
 def certify(arguments: argparse.Namespace) -> int:
     """Carry out ``harness certify``; returns the exit status."""
     _require_planner()
+    if arguments.renew and arguments.sample is not None:
+        raise ValueError("--renew needs all episodes; leave --sample away")
     suite = load_suite(arguments.suite)
+    if arguments.renew:
+        return _renew(suite, suite_path(arguments.suite), arguments.workers)
     records = _sample(suite.records, arguments.sample, arguments.seed)
     from thinkbench.certificates import surroundings
 
@@ -59,6 +64,39 @@ def certify(arguments: argparse.Namespace) -> int:
     minutes = (time.monotonic() - began) / 60
     print(f"{len(jobs) - different} of {len(jobs)} certificates are the same ({minutes:.1f} min)")
     return DIFFERENT if different else 0
+
+
+def _renew(suite: Suite, path: Path, workers: int) -> int:
+    from thinkbench.certificates import surroundings
+
+    made: dict[str, Certificate] = {}
+    failed = 0
+    fresh = parallel(_fresh_certificate, suite.records, workers)
+    for record, certificate in watched(fresh, len(suite.records), "certify"):
+        if isinstance(certificate, Certificate):
+            made[record.episode_id] = certificate
+        else:
+            failed += 1
+            print(f"{record.episode_id}: {certificate}", flush=True)
+    if failed:
+        print(f"{failed} of {len(suite.records)} episodes cannot be certified; {path} stays as it was")
+        return DIFFERENT
+    certificates = {record.episode_id: made[record.episode_id] for record in suite.records}
+    changed = sum(certificates[name] != suite.certificates[name] for name in certificates)
+    made_with = {**suite.made_with, **surroundings()}
+    write_suite(replace(suite, certificates=certificates, made_with=made_with), path)
+    print(f"{path}: {suite.label}, {changed} of {len(made)} certificates are other ones")
+    return 0
+
+
+def _fresh_certificate(record: EpisodeRecord) -> Certificate | str:
+    from thinkbench.certificates import NotCertifiableError
+    from thinkbench.certificates import certify as certificate_of
+
+    try:
+        return certificate_of(record, process_env())
+    except NotCertifiableError as error:
+        return str(error)
 
 
 def _sample(records: Sequence[EpisodeRecord], count: int | None, seed: int) -> Sequence[EpisodeRecord]:

@@ -20,6 +20,7 @@ from agents.planning import Goals, Lane, Looks, PlanningAgent, Precision
 from agents.reasoner import Attempt, SubGoal
 from agents.reasoner.loading import VLMConfig
 from agents.reasoner.vlm import VLMReasoner
+from agents.thinkjepa.config import GPIConfig
 from agents.thinkjepa.distances import Objective
 from agents.thinkjepa.gpi import GoalProjection
 from agents.thinkjepa.model import ThinkJEPA
@@ -254,8 +255,16 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
 
 def random_projection(model: ThinkJEPA) -> GoalProjection:
     """A fixed random projection of the same shapes as the model's Goal Projection Interface, in its place."""
-    world = model.config.world_model
-    config = replace(model.config.gpi, layers=0, scene=False, film=False, modulation="product", projection="random")
+    world, learned = model.config.world_model, model.config.gpi
+    config = GPIConfig(
+        language_dim=learned.language_dim,
+        layers=0,
+        heads=learned.heads,
+        modulation="product",
+        scene=False,
+        projection="random",
+        text=learned.text,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return GoalProjection(

@@ -11,6 +11,7 @@ import pybullet
 
 from envs.bullet import BulletClient, Camera, Frame, perspective
 from envs.tabletop.kinematics import rotation_matrix
+from envs.tabletop.linear import norm, product
 from envs.tabletop.shapes import Vector
 
 CameraName = Literal["rgb_static", "rgb_gripper"]
@@ -86,8 +87,8 @@ def camera(
         eye, target, fov = views.static_eye, views.static_target, views.static_fov
         up = _rolled_up(np.array(target) - np.array(eye), views.static_roll)
     elif name == "rgb_gripper":
-        eye = tuple(tool_position + tool_rotation @ np.array(views.gripper_eye))
-        target = tuple(tool_position + tool_rotation @ np.array(views.gripper_target))
+        eye = tuple(tool_position + product(tool_rotation, np.array(views.gripper_eye)))
+        target = tuple(tool_position + product(tool_rotation, np.array(views.gripper_target)))
         up, fov = tuple(tool_rotation[:, 0]), views.gripper_fov
     else:
         raise ValueError(f"There is no camera '{name}'; the world has {', '.join(CAMERAS)}")
@@ -112,5 +113,5 @@ def _rolled_up(sight: npt.NDArray[np.float64], roll: float) -> Vector:
     """The vertical, turned about a line of sight by ``roll`` radians."""
     if not roll:
         return (0.0, 0.0, 1.0)
-    x, y, z = rotation_matrix(roll * sight / np.linalg.norm(sight)) @ np.array([0.0, 0.0, 1.0])
+    x, y, z = product(rotation_matrix(roll * sight / norm(sight)), np.array([0.0, 0.0, 1.0]))
     return (float(x), float(y), float(z))

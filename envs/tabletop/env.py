@@ -16,6 +16,7 @@ from envs.tabletop import actions, kinematics, skills
 from envs.tabletop.actions import Control, Primitive
 from envs.tabletop.cameras import CAMERAS, FAR, CameraName
 from envs.tabletop.conditions import Conditions
+from envs.tabletop.linear import product
 from envs.tabletop.random_scenes import random_scene
 from envs.tabletop.robot import Visuals
 from envs.tabletop.scene import SceneSpec
@@ -215,7 +216,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
         shift, angles, opens = actions.parse_delta(action)
         position, orientation = self.world.tool_target
         target = np.clip(position + shift, _TOOL_LOW, _TOOL_HIGH)
-        turned = kinematics.from_euler(angles) @ orientation
+        turned = product(kinematics.from_euler(angles), orientation)
         self.world.step_control(target, turned, GRIPPER_OPENING if opens else 0.0)
 
     def _robot_obs(self) -> npt.NDArray[np.float32]:

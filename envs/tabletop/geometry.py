@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy.spatial import ConvexHull
 
 from envs.tabletop import shapes
+from envs.tabletop.linear import product
 from envs.tabletop.scene import Kind, ObjectSpec
 from envs.tabletop.world import TabletopWorld
 
@@ -58,7 +59,7 @@ class Grasp:
 def corners(world: TabletopWorld, spec: ObjectSpec) -> FloatArray:
     """The object's corner points in the world, ``(N, 3)``."""
     position, rotation = world.pose(spec.name)
-    return shapes.outline(spec.kind, spec.size) @ rotation.T + position
+    return product(shapes.outline(spec.kind, spec.size), rotation.T) + position
 
 
 def object_at(world: TabletopWorld, point: FloatArray) -> ObjectSpec | None:
@@ -128,7 +129,7 @@ def free_opening(
 def footprint_distance(footprint: FloatArray, points: FloatArray) -> FloatArray:
     """Signed distance of points ``(M, 2)`` from the convex hull of ``(N, 2)``; a lower bound outside, ``(M,)``."""
     equations = ConvexHull(footprint).equations
-    return np.asarray((points @ equations[:, :2].T + equations[:, 2]).max(axis=1))
+    return np.asarray((product(points, equations[:, :2].T) + equations[:, 2]).max(axis=1))
 
 
 def support_height(world: TabletopWorld, footprint: FloatArray, below: float) -> float:
@@ -146,14 +147,14 @@ def tallest_near_path(
 ) -> float:
     """Top of the tallest object within ``radius`` of the segment between two points ``(2,)``; 0 for the bare table."""
     travel = end - start
-    length = float(travel @ travel)
+    length = float(product(travel, travel))
     top = 0.0
     for spec in world.scene.objects:
         if spec.name in ignore:
             continue
         points = corners(world, spec)
         centre = points[:, :2].mean(axis=0)
-        share = 0.0 if length < 1e-12 else min(1.0, max(0.0, float((centre - start) @ travel) / length))
+        share = 0.0 if length < 1e-12 else min(1.0, max(0.0, float(product(centre - start, travel)) / length))
         nearest = start + share * travel
         if footprint_distance(points[:, :2], nearest[None])[0] <= radius:
             top = max(top, float(points[:, 2].max()))
@@ -179,11 +180,11 @@ def _grasp_along(
 ) -> Grasp | None:
     closing = np.array([-math.sin(yaw), math.cos(yaw)])
     across = np.array([math.cos(yaw), math.sin(yaw)])
-    spread = footprint @ closing
+    spread = product(footprint, closing)
     width = float(np.ptp(spread))
     if width > shapes.MAX_GRASP_WIDTH:
         return None
-    along = footprint @ across
+    along = product(footprint, across)
     centre = closing * (spread.max() + spread.min()) / 2 + across * (along.max() + along.min()) / 2
     opening, room = _widest_opening(centre, yaw, width, obstacles, margins=OPENING_MARGINS, enough=ENOUGH_ROOM)
     return Grasp(name, centre, height, yaw, width, opening, room)
@@ -229,7 +230,7 @@ def _obstacles(world: TabletopWorld, spec: ObjectSpec, above: float) -> list[Flo
             continue
         position, rotation = world.pose(other.name)
         for part in shapes.parts(other.kind, other.size):
-            points = part.vertices @ rotation.T + position
+            points = product(part.vertices, rotation.T) + position
             if points[:, 2].max() > above:
                 found.append(points[:, :2])
     return found

@@ -11,7 +11,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from envs.tabletop.shapes import BASE_POSITION, rotation
+from envs.tabletop.linear import norm, product, solved
+from envs.tabletop.shapes import BASE_POSITION, Vector, rotation
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -40,22 +41,10 @@ UPPER = np.array([2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973])
 POSTURE = np.array([0.0, -0.35, 0.0, -2.4, 0.0, 2.05, math.pi / 4])
 """Elbow-up posture that the redundant joint is drawn to."""
 
+_AXES = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _DAMPING = 1e-4
 _POSTURE_GAIN = 0.01
 _MAX_STEP = 0.35
-
-
-def _fixed(xyz: tuple[float, float, float], roll: float) -> FloatArray:
-    c, s = math.cos(roll), math.sin(roll)
-    x, y, z = xyz
-    return np.array([[1, 0, 0, x], [0, c, -s, y], [0, s, c, z], [0, 0, 0, 1.0]])
-
-
-_FIXED = tuple(_fixed(xyz, roll) for xyz, roll in _ORIGINS)
-_BASE = _fixed(BASE_POSITION, 0.0)
-_TOOL = np.eye(4)
-_TOOL[:2, :2] = [[math.cos(_TOOL_TWIST), -math.sin(_TOOL_TWIST)], [math.sin(_TOOL_TWIST), math.cos(_TOOL_TWIST)]]
-_TOOL[2, 3] = TOOL_LENGTH
 
 
 def forward(joints: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -67,27 +56,43 @@ def forward(joints: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     Returns:
         Position ``(3,)`` in metres, rotation ``(3, 3)``, and Jacobian ``(6, 7)`` (linear over angular), world frame.
     """
-    frame = _BASE
-    axes = np.empty((7, 3))
-    origins = np.empty((7, 3))
-    turn = np.eye(4)
-    for index in range(7):
-        c, s = math.cos(joints[index]), math.sin(joints[index])
-        turn[0, 0], turn[0, 1], turn[1, 0], turn[1, 1] = c, -s, s, c
-        frame = frame @ _FIXED[index] @ turn
-        axes[index] = frame[:3, 2]
-        origins[index] = frame[:3, 3]
-    frame = frame @ _TOOL
-    position = frame[:3, 3]
-    arms = position - origins
-    linear = np.stack(
-        [
-            axes[:, 1] * arms[:, 2] - axes[:, 2] * arms[:, 1],
-            axes[:, 2] * arms[:, 0] - axes[:, 0] * arms[:, 2],
-            axes[:, 0] * arms[:, 1] - axes[:, 1] * arms[:, 0],
-        ]
+    place = BASE_POSITION
+    x, y, z = _AXES
+    origins, axes = [], []
+    for (offset, roll), joint in zip(_ORIGINS, joints.tolist(), strict=True):
+        place = _moved(place, x, y, z, offset)
+        y, z = _turned(y, z, roll)
+        x, y = _turned(x, y, joint)
+        origins.append(place)
+        axes.append(z)
+    place = _moved(place, x, y, z, (0.0, 0.0, TOOL_LENGTH))
+    x, y = _turned(x, y, _TOOL_TWIST)
+    linear = [_velocity(axis, origin, place) for axis, origin in zip(axes, origins, strict=True)]
+    return np.array(place), np.array((x, y, z)).T, np.concatenate([np.array(linear).T, np.array(axes).T])
+
+
+def _moved(place: Vector, x: Vector, y: Vector, z: Vector, offset: Vector) -> Vector:
+    """The point at ``offset`` in the frame at ``place`` with these axes."""
+    a, b, c = offset
+    return (
+        place[0] + a * x[0] + b * y[0] + c * z[0],
+        place[1] + a * x[1] + b * y[1] + c * z[1],
+        place[2] + a * x[2] + b * y[2] + c * z[2],
     )
-    return position, frame[:3, :3], np.concatenate([linear, axes.T])
+
+
+def _turned(one: Vector, other: Vector, angle: float) -> tuple[Vector, Vector]:
+    """Two axes of a frame, turned by ``angle`` about the third."""
+    c, s = math.cos(angle), math.sin(angle)
+    (a, b, d), (u, v, w) = one, other
+    return (c * a + s * u, c * b + s * v, c * d + s * w), (c * u - s * a, c * v - s * b, c * w - s * d)
+
+
+def _velocity(axis: Vector, origin: Vector, place: Vector) -> Vector:
+    """How ``place`` moves when what stands at ``origin`` turns about ``axis`` by one radian per second."""
+    a, b, c = axis
+    u, v, w = place[0] - origin[0], place[1] - origin[1], place[2] - origin[2]
+    return b * w - c * v, c * u - a * w, a * v - b * u
 
 
 def inverse(
@@ -106,13 +111,13 @@ def inverse(
     damping = _DAMPING * np.eye(6)
     for _ in range(iterations):
         reached, reached_rotation, jacobian = forward(joints)
-        error = np.concatenate([position - reached, rotation_vector(orientation @ reached_rotation.T)])
+        error = np.concatenate([position - reached, rotation_vector(product(orientation, reached_rotation.T))])
         if np.abs(error).max() < tolerance:
             break
-        inverse_gram = np.linalg.inv(jacobian @ jacobian.T + damping)
         pull = _POSTURE_GAIN * (POSTURE - joints)
         pull[-1] = 0.0
-        step = pull + jacobian.T @ (inverse_gram @ (error - jacobian @ pull))
+        gram = product(jacobian, jacobian.T) + damping
+        step = pull + product(jacobian.T, solved(gram, error - product(jacobian, pull)))
         largest = np.abs(step).max()
         if largest > _MAX_STEP:
             step *= _MAX_STEP / largest
@@ -123,7 +128,7 @@ def inverse(
 def rotation_vector(matrix: FloatArray) -> FloatArray:
     """Axis times angle ``(3,)`` of a rotation matrix; exact for small angles, the short way round for large ones."""
     skew = 0.5 * np.array([matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0], matrix[1, 0] - matrix[0, 1]])
-    sine = math.sqrt(float(skew @ skew))
+    sine = norm(skew)
     cosine = 0.5 * (float(np.trace(matrix)) - 1.0)
     if sine < 1e-9:
         return skew if cosine > 0 else np.array([math.pi, 0.0, 0.0])
@@ -149,12 +154,12 @@ def euler(matrix: FloatArray) -> FloatArray:
 
 def rotation_matrix(vector: FloatArray) -> FloatArray:
     """Rotation matrix ``(3, 3)`` of an axis times an angle ``(3,)``; the inverse of `rotation_vector`."""
-    angle = math.sqrt(float(vector @ vector))
+    angle = norm(vector)
     if angle < 1e-12:
         return np.eye(3)
     x, y, z = vector / angle
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.asarray(np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * (cross @ cross))
+    return np.asarray(np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * product(cross, cross))
 
 
 def from_euler(angles: FloatArray) -> FloatArray:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pybullet_data
 
+from envs.tabletop.linear import around, product
 from envs.tabletop.meshes import obj_text, scratch_folder
 
 _DIRECTIONS = 40
@@ -50,9 +51,9 @@ def decimate(vertices: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     height = 1 - (2 * index + 1) / _DIRECTIONS
     angle = index * math.pi * (3 - math.sqrt(5))
     radius = np.sqrt(1 - height**2)
-    directions = np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)
+    directions = np.column_stack([radius[:, None] * around(angle.tolist()), height])
     centred = (vertices - vertices.mean(axis=0)) / np.ptp(vertices, axis=0)
-    outermost = np.unique(np.argmax(centred @ directions.T, axis=0))
+    outermost = np.unique(np.argmax(product(centred, directions.T), axis=0))
     return np.asarray(vertices[outermost])
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import ConvexHull
 
+from envs.tabletop.linear import product
 from envs.tabletop.shapes import Vector
 
 
@@ -31,7 +32,7 @@ def hull_faces(vertices: npt.NDArray[np.float64]) -> tuple[list[Vector], list[in
     for simplex, equation in zip(hull.simplices, hull.equations, strict=True):
         normal = equation[:3]
         a, b, c = vertices[simplex]
-        if np.dot(np.cross(b - a, c - a), normal) < 0:
+        if product(np.cross(b - a, c - a), normal) < 0:
             b, c = c, b
         for corner in (a, b, c):
             points.append((float(corner[0]), float(corner[1]), float(corner[2])))

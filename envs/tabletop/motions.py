@@ -21,6 +21,7 @@ import numpy.typing as npt
 from envs.tabletop import geometry, kinematics, shapes
 from envs.tabletop.actions import DELTA_POSITION, DELTA_ROTATION
 from envs.tabletop.geometry import Grasp
+from envs.tabletop.linear import norm, product
 from envs.tabletop.robot import FINGER_SPEED, HOME_JOINTS, HOME_POSITION
 from envs.tabletop.scene import ObjectSpec
 from envs.tabletop.world import CONTROL_HZ, TabletopWorld
@@ -239,7 +240,7 @@ class Motions:
         here, orientation = world.tool_target
         position, _ = world.pose(name)
         target = end - _turned(position[:2] - here[:2], turn)
-        final = _about_vertical(turn) @ orientation
+        final = product(_about_vertical(turn), orientation)
         yield from self._move(np.append(target, cruise), final, 0.0, speed.travel_speed)
         if world.held() == name:
             yield from self._centre(name, end)
@@ -294,9 +295,9 @@ class Motions:
     ) -> Motion:
         """Straight line from the present target to a pose, with a smooth start and stop unless told otherwise."""
         start, from_orientation = self.world.tool_target
-        rotation = kinematics.rotation_vector(orientation @ from_orientation.T)
-        angle = float(np.linalg.norm(rotation))
-        distance = float(np.linalg.norm(position - start))
+        rotation = kinematics.rotation_vector(product(orientation, from_orientation.T))
+        angle = norm(rotation)
+        distance = norm(position - start)
         seconds = max(distance / speed, angle / self.manner.turn_speed)
         if smooth:
             from_rest = math.sqrt(6 * distance / self.manner.acceleration)
@@ -307,7 +308,7 @@ class Motions:
             if smooth:
                 share = share * share * (3 - 2 * share)
             turn = kinematics.rotation_matrix(share * rotation)
-            yield ToolTarget(start + share * (position - start), turn @ from_orientation, width)
+            yield ToolTarget(start + share * (position - start), product(turn, from_orientation), width)
             if stop is not None and stop():
                 return
 
@@ -348,7 +349,7 @@ def _unwrapped_yaw(world: TabletopWorld) -> float:
 
 
 def _turned(vector: FloatArray, angle: float) -> FloatArray:
-    return _about_vertical(angle)[:2, :2] @ vector
+    return product(_about_vertical(angle)[:2, :2], vector)
 
 
 def _about_vertical(angle: float) -> FloatArray:

@@ -14,6 +14,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from envs.tabletop.linear import around, product
 from envs.tabletop.scene import Colour, Kind, Size
 
 Vector = tuple[float, float, float]
@@ -229,12 +230,12 @@ def box(extents: Vector, offset: Vector = (0.0, 0.0, 0.0), rpy: Vector = (0.0, 0
     """A box of full sizes ``extents`` somewhere in a shape's frame."""
     x, y, z = extents
     corners = np.array([*_rectangle(x, y, -z / 2), *_rectangle(x, y, z / 2)])
-    return Part(PartKind.BOX, extents, offset, rpy, corners @ rotation(rpy).T + np.array(offset))
+    return Part(PartKind.BOX, extents, offset, rpy, product(corners, rotation(rpy).T) + np.array(offset))
 
 
 def _cylinder(radius: float, height: float, offset: Vector = (0.0, 0.0, 0.0)) -> Part:
     angles = np.arange(_CYLINDER_SIDES) * (2 * math.pi / _CYLINDER_SIDES)
-    rim = np.stack([radius * np.cos(angles), radius * np.sin(angles)], axis=1)
+    rim = radius * around(angles.tolist())
     vertices = np.concatenate([np.insert(rim, 2, -height / 2, axis=1), np.insert(rim, 2, height / 2, axis=1)])
     extents = (2 * radius, 2 * radius, height)
     return Part(PartKind.CYLINDER, extents, offset, (0.0, 0.0, 0.0), vertices + np.array(offset))
@@ -273,7 +274,7 @@ def _bowl(radius: float, height: float) -> tuple[Part, ...]:
 
 def rotation(rpy: Vector) -> npt.NDArray[np.float64]:
     """Rotation matrix ``(3, 3)`` of roll, pitch, yaw (rotations about the fixed x, y, z axes in that order)."""
-    (cr, cp, cy), (sr, sp, sy) = np.cos(rpy), np.sin(rpy)
+    (cr, sr), (cp, sp), (cy, sy) = ((math.cos(angle), math.sin(angle)) for angle in rpy)
     return np.array(
         [
             [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],

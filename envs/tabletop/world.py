@@ -27,7 +27,7 @@ from envs.tabletop.shapes import GRIPPER_OPENING
 
 FloatArray = npt.NDArray[np.float64]
 
-WORLD_VERSION = 1
+WORLD_VERSION = 2
 """Raised by every change after which the same actions have other consequences."""
 
 TIME_STEP = 1 / 240

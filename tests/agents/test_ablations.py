@@ -10,6 +10,7 @@ import yaml
 
 from agents.thinkjepa.training.compose import read_config
 from harness.config import ConfigGroups, compose_runs
+from harness.instantiate import build_agent
 from harness.runs import check_agent
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +42,12 @@ def test_a_row_composes(row: str) -> None:
         trained.append(f"{config.out}/checkpoint")
     if trained and row != "full":
         assert f"agent.checkpoint={trained[-1]}" in option["run"]
+
+
+@pytest.mark.parametrize("row", ["no_gpi", "no_guidance", "no_vlm"])
+def test_rows_without_training_run_on_the_shipped_weights(row: str) -> None:
+    (composed,) = compose_runs([f"ablation={row}", "benchmark=subgoals"])
+    build_agent(composed.config.agent)
 
 
 def test_rows_differ_from_the_full_one_by_what_they_say() -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from harness.cli import main
 from thinkbench import suite as suites
+from thinkbench.certificates import surroundings
 from thinkbench.names import FROZEN
 from thinkbench.suite import Suite, entry_of, load_suite, write_suite
 
@@ -47,6 +48,25 @@ def test_certify_says_what_differs_and_exits_with_one(
     assert f"{first}: digest: recorded 0, now " in output
     assert "note: certificates were made with something else" in output
     assert "0 of 1 certificates are the same" in output
+    assert main(["certify", str(path), "--renew"]) == 0
+    assert "1 of 1 certificates are other ones" in capsys.readouterr().out
+    renewed = load_suite(str(path))
+    assert renewed.records == changed.records
+    assert renewed.certificates[first] == small.certificates[first]
+    assert renewed.made_with == surroundings()
+
+
+def test_certificates_are_renewed_all_or_none(small: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = small.records[0]
+    path = tmp_path / "impossible.jsonl.gz"
+    false = replace(record, meta={**record.meta, "horizon": 4})
+    write_suite(replace(small, records=(small.records[1], false)), path)
+    before = path.read_bytes()
+    assert main(["certify", str(path), "--renew"]) == 1
+    output = capsys.readouterr().out
+    assert f"{record.episode_id}: the recorded plan has 3 moves instead of 4" in output
+    assert f"1 of 2 episodes cannot be certified; {path} stays as it was" in output
+    assert path.read_bytes() == before
 
 
 def test_freeze_is_one_command(small: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +116,7 @@ def test_show_prints_the_pddl_that_was_certified(small: Suite, capsys: pytest.Ca
     [
         (["certify", "nowhere"], "there is no such suite and no such file"),
         (["certify", FROZEN, "--sample", "0"], "choose between 1 and"),
+        (["certify", FROZEN, "--sample", "2", "--renew"], "--renew needs all episodes; leave --sample away"),
         (["generate", "thinkbench"], "seed is missing; add for example seed=7"),
         (["generate", "thinkbench", "seed=1"], "output is missing"),
         (["generate", "thinkbench", "seed=0", "output=x.jsonl.gz"], "gives the episodes of thinkbench-v1 itself"),

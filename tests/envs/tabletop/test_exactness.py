@@ -1,5 +1,6 @@
 """Worlds are exact: the same past gives the same future, bit for bit, wherever and whenever."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -54,7 +55,13 @@ def reference():
     return digests
 
 
-def test_a_fresh_process_gives_the_same(reference):
+@pytest.mark.parametrize(
+    "processor",
+    [{}, {"OPENBLAS_CORETYPE": "Prescott"}, {"NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR"}],
+    ids=["this", "BLAS for an old one", "numpy without AVX-512"],
+)
+def test_a_fresh_process_gives_the_same(reference, processor):
+    """Also where numpy takes other code, as it does on other processors."""
     code = (
         "from tests.envs.tabletop.test_exactness import play\n"
         "from envs.tabletop.world import TabletopWorld\n"
@@ -62,7 +69,13 @@ def test_a_fresh_process_gives_the_same(reference):
     )
     root = Path(__file__).parents[3]
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", code],
+        cwd=root,
+        env={**os.environ, **processor},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     assert result.stdout.split()[-len(reference) :] == reference
 
