@@ -276,6 +276,7 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
     def _plan(self, lanes: Sequence[LaneT], observations: Sequence[Observation]) -> list[LaneT]:
         """The lanes with their next actions."""
         assert self._planner is not None
+        assert self._bounds is not None
         config = self._planner_config
         began = time.perf_counter()
         pictures = [observation[CAMERA] for observation in observations]
@@ -295,7 +296,8 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
             looks=looks,
         )
         distances = self._objective(states, goals.states, goals.relevance).tolist()
-        rest = shift(planned.mean, 1) if config.horizon > 1 else [None] * len(lanes)
+        kept = config.warm_start and config.horizon > 1
+        rest = shift(planned.mean, 1) if kept else [None] * len(lanes)
         compute = {
             "predictor_steps": sum(config.populations) * config.horizon * (1 + len(self._moved)),
             "encode_ms": round(1e3 * (encoded - began), 2),
@@ -311,7 +313,7 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
                 AgentEvent("plan", {"costs": costs, "distance": round(distances[number], 6)}),
                 AgentEvent("compute", compute),
             ]
-            queue = [np.asarray(action, dtype=np.float32) for action in actions]
+            queue = [np.clip(action, *self._bounds).astype(np.float32) for action in actions]
             tried = (*lane.tried, planned.actions[number, : config.action_block].flatten())
             after.append(replace(lane, queue=queue, warm_start=rest[number], tried=tried, events=events))
         return after

@@ -82,6 +82,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         gpi: The checkpoint's ``learned`` Goal Projection Interface, or one with ``random`` weights, the same on every
             machine, that knows nothing (the seed's ablation).
         guidance: What attention maps are used for.
+        threshold: Distance from a goal below which it counts as reached; ``None`` for the checkpoint's calibrated one.
         hits: Observations in a row that must be near the goal; see `SubgoalMonitor`.
         patience: Decisions after which the reasoner is asked again.
         objective: See `PlanningAgent`.
@@ -107,6 +108,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         look: Literal["every", "once"] = "every",
         gpi: Literal["learned", "random"] = "learned",
         guidance: Guidance | None = None,
+        threshold: Annotated[float, Field(gt=0)] | None = None,
         hits: int = 1,
         patience: int = 20,
         objective: Objective | None = None,
@@ -135,8 +137,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         self._reasoner = reasoning.Asking(reasoning.make_reasoner(reasoner, record, vlm, self.world.config))
         self._require_width()
         self._hits, self._patience = hits, patience
-        # Without a calibrated threshold, no distance tells that a sub-goal is reached.
-        self._threshold = self.thresholds.get(self._objective.of_states, 0.0)
+        self._threshold = self._reached_below(threshold, ask)
 
     @classmethod
     def reads_truth(cls, settings: Mapping[str, Any]) -> bool:
@@ -248,6 +249,17 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
                 f"vlm.model: its embeddings have {reasoner.language_dim} numbers, the checkpoint's Goal Projection "
                 f"Interface takes {gpi.language_dim} (gpi.language_dim); give the model that it was trained with"
             )
+
+    def _reached_below(self, threshold: float | None, ask: str) -> float:
+        distance = self._objective.of_states
+        if threshold is None and ask == "done" and self.thresholds and distance not in self.thresholds:
+            raise ValueError(
+                f"agent.objective.distance={distance}: the checkpoint has no threshold for it, so no sub-goal would ever "
+                f"count as reached; give agent.threshold (the source document's is 0.15 of pooled_cosine), or "
+                f"agent.ask=every"
+            )
+        # Where nothing is calibrated, no distance tells that a sub-goal is reached.
+        return self.thresholds.get(distance, 0.0) if threshold is None else threshold
 
     def _monitor(self) -> SubgoalMonitor:
         return SubgoalMonitor(threshold=self._threshold, hits=self._hits, patience=self._patience)

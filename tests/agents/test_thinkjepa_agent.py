@@ -15,9 +15,13 @@ from agents.reasoner.loading import VLMConfig
 from agents.reasoner.tiny import TinySizes, make_tiny
 from agents.thinkjepa.agent import Guidance, ThinkJEPAAgent, random_projection
 from agents.thinkjepa.checkpoints import save_pretrained
+from agents.thinkjepa.distances import Objective
 from agents.thinkjepa.model import ThinkJEPA
+from agents.thinkjepa.planner.config import SEED_CEM, PlannerConfig
 from agents.thinkjepa.planner.latent import LatentPlanner
+from harness.config import compose_runs
 from harness.interfaces import StatesSubGoals, TaskView
+from harness.runs import check_agent
 from tests.agents.planners import PLANNER, Truth, kinds, see, thinkjepa, view
 from tests.agents.thinkjepa.tiny import awake, model_config
 
@@ -34,6 +38,28 @@ def test_a_reached_subgoal_is_followed_by_the_next_and_then_by_a_question(checkp
     assert seen[0] == [("subgoal", first), ("plan", ""), ("compute", "")]
     assert seen[1] == [("reached", first), ("subgoal", second), ("plan", ""), ("compute", "")]
     assert seen[2] == [("reached", second), ("replan", ""), ("subgoal", first), ("plan", ""), ("compute", "")]
+
+
+def test_a_distance_without_a_threshold_needs_one(checkpoint: str) -> None:
+    agent = thinkjepa(checkpoint)
+    known, unknown = agent._objective.of_states, Objective(distance="pooled_cosine")
+    assert agent._threshold == agent.thresholds[known]
+    assert thinkjepa(checkpoint, threshold=0.5)._threshold == 0.5
+    with pytest.raises(ValueError, match=r"pooled_cosine: the checkpoint has no threshold .* give agent.threshold"):
+        thinkjepa(checkpoint, objective=unknown)
+    assert thinkjepa(checkpoint, objective=unknown, threshold=0.15)._threshold == 0.15
+    assert thinkjepa(checkpoint, objective=unknown, ask="every")._threshold == 0.0
+
+
+def test_the_search_of_the_source_document(checkpoint: str) -> None:
+    (composed,) = compose_runs(["agent=thinkjepa_seed", "benchmark=subgoals"])
+    _, settings = check_agent(composed.config.agent)
+    assert PlannerConfig(**settings["planner"]) == SEED_CEM
+    agent = thinkjepa(checkpoint, ask="every", planner=replace(SEED_CEM, population=20, horizon=2, initial_std=9.0))
+    agent.reset(0, view(), see(0))
+    first = agent.act({0: see(0)})[0]
+    assert np.abs(first).max() == 1.0, "it searches beyond the bounds, and acts within them"
+    assert agent._lanes[0].warm_start is None
 
 
 def test_patience_ends_in_a_question(checkpoint: str) -> None:

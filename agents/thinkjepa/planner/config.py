@@ -34,7 +34,8 @@ class PlannerConfig:
         noise_exponent: beta of the samples' power spectrum ``1 / f^beta`` along the horizon; 0 is white noise.
         keep_elites: Best candidates that stay in the running at the next iteration, with the cost they have.
         mean_candidate: Whether the current mean is one of the candidates.
-        bounded: Whether candidates are clipped to the action's bounds.
+        bounded: Whether candidates are clipped to the action's bounds; what is executed always is.
+        warm_start: Whether what is left of a plan is where the next search begins.
         execute: ``mean`` of the last refit, or the ``best`` candidate that was seen.
         fixed: Components of an environment action that are not searched for, and the value of each.
         futile: Around an action that has changed nothing, how far another must be to be trusted to do so, see
@@ -56,6 +57,7 @@ class PlannerConfig:
     keep_elites: NonNegativeInt = 5
     mean_candidate: bool = True
     bounded: bool = True
+    warm_start: bool = True
     execute: Literal["mean", "best"] = "mean"
     fixed: tuple[tuple[NonNegativeInt, Annotated[float, Field(ge=-1, le=1)]], ...] = ()
     futile: Annotated[float, Field(ge=0)] = 0.0
@@ -80,10 +82,10 @@ class PlannerConfig:
         )
 
 
-SEED_CEM = PlannerConfig(minimum_std=0.0, keep_elites=0, mean_candidate=False, bounded=False)
+SEED_CEM = PlannerConfig(minimum_std=0.0, keep_elites=0, mean_candidate=False, bounded=False, warm_start=False)
 """Algorithm 2 of the seed to the letter: from N(0, I), no bounds, no floor, refit to the elites, execute the mean's
-first action. Give it no warm start. Each iteration rolls out 512 candidates of 10 steps: 25 600 predictor passes per
-plan."""
+first action. Each iteration rolls out 512 candidates of 10 steps: 25 600 predictor passes per plan. Agents have it as
+``agent=thinkjepa_seed``."""
 
 CEM = PlannerConfig()
 """The default: the same budget with bounds, a floor under the standard deviation, the mean as a candidate and kept
