@@ -254,8 +254,8 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         distance = self._objective.of_states
         if threshold is None and ask == "done" and self.thresholds and distance not in self.thresholds:
             raise ValueError(
-                f"agent.objective.distance={distance}: the checkpoint has no threshold for it, so no sub-goal would ever "
-                f"count as reached; give agent.threshold (the source document's is 0.15 of pooled_cosine), or "
+                f"agent.objective.distance={distance}: the checkpoint has no threshold for it, so no sub-goal would "
+                f"ever count as reached; give agent.threshold (the source document's is 0.15 of pooled_cosine), or "
                 f"agent.ask=every"
             )
         # Where nothing is calibrated, no distance tells that a sub-goal is reached.

@@ -8,9 +8,9 @@ from torch import Tensor
 UNCHANGED = 0.0005
 """Mean squared difference of two states below which nothing has changed.
 
-States are normalised, so it hardly depends on the checkpoint. Of 396 recorded actions, seen by the shipped encoder: all
-61 that moved nothing by 1 mm are below 0.0002; of 318 that moved something by 1.5 cm or more, 10 are below this, most of
-them for what left the picture."""
+States are normalised, so it hardly depends on the checkpoint. Of 396 recorded actions, seen by the shipped encoder,
+all 61 that moved nothing by 1 mm are below 0.0002; of 318 that moved something by 1.5 cm or more, 10 are below this,
+most of them for what left the picture."""
 
 
 def unchanged(before: Tensor, after: Tensor) -> bool:
