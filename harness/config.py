@@ -275,16 +275,20 @@ def parse_video(value: str) -> tuple[str, int]:
     return (match[1], 0) if match[1] else ("first", int(match[2]))
 
 
-def _points(overrides: Sequence[str], multirun: bool) -> Iterator[list[str]]:
+def parsed_overrides(overrides: Sequence[str]) -> list[Override]:
+    """What Hydra makes of overrides; raises `ConfigError` for one that it cannot read."""
     try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        return OverridesParser.create().parse_overrides(list(overrides))
     except OverrideParseException as error:
         raise ConfigError(
             f"cannot read the override {error.override!r}: write key=value, and quote values with brackets, commas or "
             f"other special characters twice: \"key='value'\""
         ) from error
+
+
+def _points(overrides: Sequence[str], multirun: bool) -> Iterator[list[str]]:
     choices: list[list[str]] = []
-    for override in parsed:
+    for override in parsed_overrides(overrides):
         _check_key(override)
         if not override.is_sweep_override():
             choices.append([_forced(override, override.get_value_element_as_str())])

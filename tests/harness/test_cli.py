@@ -18,7 +18,7 @@ import pytest
 
 from harness.cli import main
 from harness.store import RunReader
-from tests.harness.toy_runs import ROOT, TOY, run_toy
+from tests.harness.toy_runs import ROOT, TOY, run_toy, spawn_toy
 
 CONFIG_DIR = TOY[:2]
 MIXED_METRICS = [{"odd": 1}, {"odd": "text"}, {"odd": {}}, {"odd": [1, "a"]}]
@@ -255,6 +255,15 @@ def test_provenance_is_kept(run_dir: Path) -> None:
     assert provenance["packages"]["pybullet"] == "3.2.7"
     assert len(provenance["git"]["commit"]) == 40
     assert {"python", "cpu", "cores", "memory_gib", "gpus", "executor", "command", "harness"} <= provenance.keys()
+
+
+def test_the_command_is_kept_as_it_would_be_given_again(tmp_path: Path) -> None:
+    process = spawn_toy(tmp_path, "limit=1")
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (0, f"{tmp_path}\n"), err
+    with RunReader(tmp_path) as reader:
+        command = reader.sessions()[0]["provenance"]["command"]
+    assert command == ["harness", "run", *TOY, "agent=walker", f"run_dir={tmp_path}", "limit=1"]
 
 
 def test_doctor_finds_this_machine_fit(capsys: pytest.CaptureFixture[str]) -> None:
