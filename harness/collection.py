@@ -92,8 +92,8 @@ class Label:
 
 
 def _labels(reader: RunReader) -> dict[str, list[Label]]:
-    """By episode key: the stages that succeeded, and what agents reported."""
-    final = reader.attempts().query("final == 1")[["key", "attempt"]]
+    """By episode key, of the episodes with a verdict: the stages that succeeded, and what agents reported."""
+    final = reader.attempts().query("final == 1 and outcome != 'error'")[["key", "attempt"]]
     specs = {planned.key: planned.spec for planned in reader.plan()}
     labels: dict[str, list[Label]] = {}
     first: dict[tuple[str, int], int] = {}

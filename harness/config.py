@@ -7,6 +7,7 @@ a `ConfigError` that names the key and the remedy, raised before anything starts
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -231,7 +232,8 @@ def override_recorded(recorded: dict[str, Any], overrides: Sequence[str]) -> Run
     Raises:
         ConfigError: for an unknown key, a wrong value, or a group that cannot be exchanged in an existing run.
     """
-    changes = []
+    choices: list[Any] = []
+    values: list[Any] = []  # they count wherever they stand, so choices of groups come first
     for item in overrides:
         key, separator, value = item.partition("=")
         if not separator:
@@ -241,15 +243,15 @@ def override_recorded(recorded: dict[str, Any], overrides: Sequence[str]) -> Run
         if key == "executor":
             groups = ConfigGroups()
             groups.check(key, value)
-            changes.append({key: groups.load(key, value)})
+            choices.append({key: groups.load(key, value)})
         elif key in GROUPS:
             raise ConfigError(f"{item}: another {key} makes another run; use `harness run`")
         elif key.split(".")[0] in OPEN_GROUPS or key in set(_dotted_keys(RunConfig)):
-            changes.append(OmegaConf.to_container(OmegaConf.from_dotlist([item])))  # type: ignore[arg-type]
+            values.append(OmegaConf.to_container(OmegaConf.from_dotlist([item])))
         else:
             raise ConfigError(f"unknown key {key}{did_you_mean(key, _dotted_keys(RunConfig))}")
     try:
-        merged = _run_config(OmegaConf.merge(OmegaConf.structured(RunConfig), recorded, *changes))
+        merged = _run_config(OmegaConf.merge(OmegaConf.structured(RunConfig), recorded, *choices, *values))
     except OmegaConfBaseException as error:
         raise ConfigError(_readable(error)) from error
     _check_values(merged)
@@ -273,16 +275,20 @@ def parse_video(value: str) -> tuple[str, int]:
     return (match[1], 0) if match[1] else ("first", int(match[2]))
 
 
-def _points(overrides: Sequence[str], multirun: bool) -> Iterator[list[str]]:
+def parsed_overrides(overrides: Sequence[str]) -> list[Override]:
+    """What Hydra makes of overrides; raises `ConfigError` for one that it cannot read."""
     try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        return OverridesParser.create().parse_overrides(list(overrides))
     except OverrideParseException as error:
         raise ConfigError(
             f"cannot read the override {error.override!r}: write key=value, and quote values with brackets, commas or "
             f"other special characters twice: \"key='value'\""
         ) from error
+
+
+def _points(overrides: Sequence[str], multirun: bool) -> Iterator[list[str]]:
     choices: list[list[str]] = []
-    for override in parsed:
+    for override in parsed_overrides(overrides):
         _check_key(override)
         if not override.is_sweep_override():
             choices.append([_forced(override, override.get_value_element_as_str())])
@@ -384,12 +390,23 @@ def _readable(error: BaseException) -> str:
     return f"{key}: {message}" if key else message
 
 
+def _check_finite(config: RunConfig) -> None:
+    """Neither Ray nor the run store can do with infinities and NaN, which no comparison with a bound finds."""
+    for group in ("executor", "deadlines"):
+        for name, value in vars(getattr(config, group)).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(
+                    f"{group}.{name}={value} must be finite; give another number, or leave it away for the default"
+                )
+
+
 def _check_values(config: RunConfig) -> None:
     executor = config.executor
     if executor.kind not in ("local", "ray"):
         raise ConfigError(f"executor.kind={executor.kind!r} is not one of local, ray")
     if executor.kind == "local" and executor.workers != 1:
         raise ConfigError(f"executor.workers={executor.workers}: executor=local has one worker; use executor=ray")
+    _check_finite(config)
     at_least = {
         "executor.workers": (executor.workers, 1),
         "executor.lanes": (executor.lanes, 1),

@@ -122,6 +122,23 @@ class RunIdentity:
         return cls(**data)
 
 
+def identified_protocol(protocol: Mapping[str, Any], dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """The protocol of an identity, from that of a configuration and from what is recorded.
+
+    Args:
+        protocol: The configuration's ``protocol``.
+        dataset: Its ``dataset``. What a collection records is part of the protocol's hash, so that a collection can
+            share a table with no evaluation.
+    """
+    identified = {key: value for key, value in protocol.items() if key != "_target_"}
+    if dataset.get("enabled"):
+        collection = {key: dataset.get(key) for key in ("record", "images")}
+        if dataset.get("image_size") is not None:
+            collection["image_size"] = dataset["image_size"]
+        identified["collection"] = collection
+    return identified
+
+
 def difference(old: Any, new: Any, path: str = "") -> list[str]:
     """Lines ``path: old -> new`` for every leaf at which two JSON values differ."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):

@@ -19,7 +19,7 @@ from harness.config import Composed, RunConfig, parse_video
 from harness.dataset import ImageFormat
 from harness.executors.base import Executor, InterruptedRunError
 from harness.executors.local import LocalExecutor
-from harness.identity import RunIdentity, difference, hash_path, plain_data
+from harness.identity import RunIdentity, difference, hash_path, identified_protocol, plain_data
 from harness.instantiate import (
     ConfigError,
     build_benchmark,
@@ -51,6 +51,14 @@ class ExitCode(IntEnum):
     BAD_CONFIG = 2
     INTERRUPTED = 3
     TOO_MANY_ERRORS = 4
+
+
+_ENDINGS = {
+    ExitCode.COMPLETED: "completed",
+    ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.TOO_MANY_ERRORS: "errors",
+}
+"""What the run store says of a session that ended so."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +114,6 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
             f"agent={config.agent['name']} does what it likes, not what it is told; use `harness collect`"
         )
     benchmark = build_benchmark(config.benchmark, config.protocol)
-    protocol = {key: value for key, value in config.protocol.items() if key != "_target_"}
-    if config.dataset.enabled:
-        # Part of the protocol's hash, so that a collection can share a table with no evaluation.
-        recorded_as: dict[str, Any] = {"record": config.dataset.record, "images": config.dataset.images}
-        if config.dataset.image_size is not None:
-            recorded_as["image_size"] = config.dataset.image_size
-        protocol["collection"] = recorded_as
     checkpoints = _checkpoints(agent_class, arguments)
     try:
         agent_class.check_settings(arguments, benchmark.action_space(), benchmark.control_hz())
@@ -120,7 +121,7 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
         raise ConfigError(str(error)) from error
     identity = RunIdentity(
         benchmark=config.benchmark["name"],
-        protocol=protocol,
+        protocol=identified_protocol(config.protocol, vars(config.dataset)),
         fingerprint=dict(benchmark.fingerprint()),
         agent={
             "name": config.agent["name"],
@@ -298,28 +299,34 @@ def _execute(prepared: PreparedRun, writer: RunWriter) -> ExitCode:
     jobs = _jobs(prepared.plan, done, attempts, config)
     policy = RetryPolicy(config.errors.attempts, config.errors.stop_after)
     scheduler = Scheduler(jobs, policy, record, failed)
-    ending, code = "completed", ExitCode.COMPLETED
     try:
-        with _stop_signals() as should_stop, display:
-            _run(prepared, scheduler, should_stop, display)
-    except (InterruptedRunError, KeyboardInterrupt):
-        ending, code = "interrupted", ExitCode.INTERRUPTED
-    except TooManyErrorsError as error:
-        _tell(f"error: {error}")
-        ending, code = "errors", ExitCode.TOO_MANY_ERRORS
-    except BaseException:
-        writer.end_session("errors")
+        code = _worked_off(prepared, scheduler, display)
+        if code is ExitCode.COMPLETED and tally.error_rate > config.errors.threshold:
+            code = ExitCode.TOO_MANY_ERRORS
+        if config.dataset.enabled and scheduler.done:
+            build_dataset(writer.run_dir, prepared.benchmark.control_hz())
+    except BaseException as error:
+        writer.end_session("interrupted" if isinstance(error, KeyboardInterrupt) else "errors")
         raise
-    if code is ExitCode.COMPLETED and tally.error_rate > config.errors.threshold:
-        ending, code = "errors", ExitCode.TOO_MANY_ERRORS
-    if config.dataset.enabled and scheduler.done:
-        build_dataset(writer.run_dir, prepared.benchmark.control_hz())
-    writer.end_session(ending)
+    writer.end_session(_ENDINGS[code])
     return code
 
 
 def _tell(line: str) -> None:
     sys.stderr.write(line + "\n")
+
+
+def _worked_off(prepared: PreparedRun, scheduler: Scheduler, display: Display) -> ExitCode:
+    """Run all jobs; returns how that ended."""
+    try:
+        with _stop_signals() as should_stop, display:
+            _run(prepared, scheduler, should_stop, display)
+    except (InterruptedRunError, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except TooManyErrorsError as error:
+        _tell(f"error: {error}")
+        return ExitCode.TOO_MANY_ERRORS
+    return ExitCode.COMPLETED
 
 
 def _run(prepared: PreparedRun, scheduler: Scheduler, should_stop: Callable[[], bool], display: Display) -> None:

@@ -12,7 +12,7 @@ from harness.instantiate import ConfigError
 from results.compare import compare, comparison_json, comparison_markdown
 from results.html_report import html
 from results.latex import latex
-from results.power import Design, power_lines
+from results.power import LARGEST_SAMPLE, Design, power_lines
 from results.render import as_csv, as_json, markdown
 from results.report import Report, build_report
 
@@ -108,7 +108,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _rendered(report: Report, name: str, plots: Sequence[Plot]) -> str:
     if name == "html":
-        return html(report, {plot.title: plot.svg() for plot in plots})
+        return html(report, [(plot.title, plot.svg()) for plot in plots])
     return {"csv": as_csv, "json": as_json, "latex": latex, "md": markdown}[name](report)
 
 
@@ -131,8 +131,8 @@ def _save(plots: Sequence[Plot], arguments: argparse.Namespace) -> None:
 
 
 def _power(arguments: argparse.Namespace) -> int:
-    if arguments.episodes is not None and arguments.episodes < 2:
-        raise ConfigError(f"--episodes {arguments.episodes}: must be at least 2")
+    if arguments.episodes is not None and not 2 <= arguments.episodes <= LARGEST_SAMPLE:
+        raise ConfigError(f"--episodes {arguments.episodes}: must be at least 2 and at most {LARGEST_SAMPLE}")
     try:
         design = Design(arguments.baseline, arguments.level, arguments.power, arguments.discordant)
         lines = power_lines(design, episodes=arguments.episodes, effect=arguments.effect)

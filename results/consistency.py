@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.identity import RunIdentity
+from harness.identity import RunIdentity, identified_protocol
 from harness.interfaces import EpisodeSpec, Stage
 from harness.records import Outcome, Phase
 from harness.store import PlannedEpisode, RunReader
@@ -153,14 +153,10 @@ def _configuration(identity: RunIdentity, config: Any) -> Iterator[str]:
     if not (config.get("limit") is None or _is_count(config["limit"])) or not isinstance(config.get("dataset"), dict):
         yield "config.limit must be a number, config.dataset a mapping"
         return
-    protocol = {key: value for key, value in config["protocol"].items() if key != "_target_"}
     agent = {key: value for key, value in config["agent"].items() if key in identity.agent}
-    recording = config["dataset"]
-    if recording.get("enabled"):
-        protocol["collection"] = {"record": recording.get("record"), "images": recording.get("images")}
     pairs: Sequence[tuple[str, Any, Any]] = (
         ("benchmark.name", config["benchmark"].get("name"), identity.benchmark),
-        ("protocol", protocol, identity.protocol),
+        ("protocol", identified_protocol(config["protocol"], config["dataset"]), identity.protocol),
         ("agent", agent, {key: identity.agent[key] for key in agent}),
         ("agent.name", agent.get("name"), identity.agent["name"]),
         ("seed", config.get("seed"), identity.seed),

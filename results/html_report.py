@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -12,12 +12,12 @@ from results.render import CELLS, MARKS, OVERVIEW, overview_row, published_sourc
 from results.report import Report
 
 
-def html(report: Report, figures: Mapping[str, str] | None = None) -> str:
+def html(report: Report, figures: Sequence[tuple[str, str]] = ()) -> str:
     """The page.
 
     Args:
         report: What to show; every text in it is escaped.
-        figures: SVG documents by title; they are embedded as images, so nothing in them can run.
+        figures: Titles, which may repeat, and SVG documents; they are embedded as images, so nothing in them can run.
     """
     environment = Environment(
         loader=PackageLoader("results"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -29,7 +29,7 @@ def html(report: Report, figures: Mapping[str, str] | None = None) -> str:
         overview=OVERVIEW,
         runs=[overview_row(run) for run in report.runs],
         remarks=remarks(report.runs, report.left_out),
-        figures=[{"title": title, "source": _as_data(svg)} for title, svg in (figures or {}).items()],
+        figures=[{"title": title, "source": _as_data(svg)} for title, svg in figures],
         tables=report.tables,
         published=report.published,
         cells_note=CELLS,

@@ -11,7 +11,7 @@ number of discordant episodes is binomial, and of those the number that go one w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import brentq
@@ -20,6 +20,8 @@ from scipy.stats import binom
 LARGEST_SAMPLE = 10_000_000
 LARGEST_EXACT = 20_000
 """Discordant episodes up to which the power of the exact test is summed term by term."""
+
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Design:
         discordant: Share of episodes in which exactly one agent succeeds; ``None`` for independent outcomes.
 
     Raises:
-        ValueError: A value is out of its range.
+        ValueError: A value is out of its range, or cannot be beside the others.
     """
 
     baseline: float = 0.5
@@ -46,14 +48,29 @@ class Design:
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise ValueError(f"{name}={value}: must be between 0 and 1, both excluded")
-        if self.discordant is not None and not 0 < self.discordant <= 1:
+        if self.power <= self.level:
+            raise ValueError(f"power={self.power}: must be above level={self.level}, the chance of a false alarm")
+        if self.discordant is None:
+            return
+        if not 0 < self.discordant <= 1:
             raise ValueError(f"discordant={self.discordant}: must be above 0 and at most 1")
+        room = 1 - self.baseline
+        if self.discordant >= 2 * room - _ROUNDING:
+            raise ValueError(
+                f"discordant={self.discordant}: must be below {2 * room:.3g}, because the stronger agent alone solves "
+                f"more than half of these episodes, and baseline={self.baseline} leaves {room:.3g}"
+            )
 
     @property
     def largest_effect(self) -> float:
-        """The largest difference that there can be: up to certain success."""
+        """The largest difference that there can be: the stronger agent is ahead only where the weaker one fails."""
         room = 1 - self.baseline
-        return room if self.discordant is None else min(room, self.discordant)
+        return room if self.discordant is None else min(self.discordant, 2 * room - self.discordant)
+
+    @property
+    def smallest_effect(self) -> float:
+        """The smallest difference that there can be: the weaker agent is ahead only where it succeeds itself."""
+        return 0.0 if self.discordant is None else max(0.0, self.discordant - 2 * self.baseline)
 
     def discordant_share(self, effect: float) -> float:
         """Share of discordant episodes if the rates differ by ``effect``."""
@@ -99,11 +116,12 @@ def episodes_needed(design: Design, effect: float, power: Power) -> int:
     Raises:
         ValueError: The effect cannot be, or needs more than ten million episodes.
     """
-    if not 0 < effect <= design.largest_effect + 1e-12:
-        raise ValueError(
-            f"effect={effect}: must be above 0 and at most {design.largest_effect:.3g} (baseline {design.baseline}"
-            + (")" if design.discordant is None else f", discordant {design.discordant})")
-        )
+    smallest, largest = design.smallest_effect, design.largest_effect
+    if not (0 < effect <= largest + _ROUNDING and effect >= smallest - _ROUNDING):
+        least = f"at least {smallest:.3g}" if smallest else "above 0"
+        given = f"baseline {design.baseline}"
+        given += "" if design.discordant is None else f", discordant {design.discordant}"
+        raise ValueError(f"effect={effect}: must be {least} and at most {largest:.3g} ({given})")
     high = 2
     while power(design, high, effect) < design.power:
         high *= 2
@@ -118,10 +136,11 @@ def episodes_needed(design: Design, effect: float, power: Power) -> int:
 
 def detectable_effect(design: Design, episodes: int, power: Power) -> float | None:
     """The smallest difference that is found with the design's power; ``None`` if not even the largest one is."""
-    largest = design.largest_effect * (1 - 1e-9)
+    smallest, largest = design.smallest_effect, design.largest_effect * (1 - 1e-9)
     if power(design, episodes, largest) < design.power:
         return None
-    smallest = 1e-6
+    if power(design, episodes, smallest) >= design.power:
+        return smallest
     return float(brentq(lambda effect: power(design, episodes, effect) - design.power, smallest, largest, xtol=1e-6))
 
 
@@ -129,11 +148,17 @@ def power_lines(design: Design, *, episodes: int | None, effect: float | None) -
     """What ``harness power`` prints; exactly one of ``episodes`` and ``effect`` is given."""
     setting = f"baseline {design.baseline:.1%}, power {design.power:.0%}, two-sided level {design.level:g}"
     lines = [setting]
-    for name, power in (("paired, same episodes (McNemar exact)", paired_power), ("unpaired", unpaired_power)):
+    asked: tuple[tuple[str, Design, Power], ...] = (
+        ("paired, same episodes (McNemar exact)", design, paired_power),
+        ("unpaired", replace(design, discordant=None), unpaired_power),
+    )
+    for name, planned, power in asked:
         if effect is not None:
-            lines.append(f"{name}: {episodes_needed(design, effect, power)} episodes per agent for {100 * effect:g} pp")
+            lines.append(
+                f"{name}: {episodes_needed(planned, effect, power)} episodes per agent for {100 * effect:g} pp"
+            )
         elif episodes is not None:
-            found = detectable_effect(design, episodes, power)
+            found = detectable_effect(planned, episodes, power)
             text = "none, however large" if found is None else f"{100 * found:.1f} pp"
             lines.append(f"{name}: minimum detectable effect with {episodes} episodes per agent: {text}")
     if design.discordant is None:

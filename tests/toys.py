@@ -321,6 +321,13 @@ class Peeker(Walker):
         return super().begin(view, observation)
 
 
+class Stillborn(Walker):
+    """Takes its process along when it is built."""
+
+    def __init__(self) -> None:
+        os._exit(7)
+
+
 class Unbuildable(Walker):
     """Cannot be built."""
 

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from harness.cli.options import verb
+from harness.identity import plain_data
 from harness.store import RunReader
 
 EXPORTS_GROUP = "thinkjepa_harness.exports"
@@ -74,9 +75,14 @@ def _export_tables(run_dir: Path, output: Path | None, kind: str) -> list[Path]:
         if kind == "parquet":
             _storable(table).to_parquet(path, index=False)
         else:
-            table.to_json(path, orient="records", lines=True)
+            path.write_text("".join(_line(row) for row in table.to_dict("records")))
     (folder / "run.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
     return [*(folder / f"{name}.{kind}" for name in tables), folder / "run.json"]
+
+
+def _line(row: dict[Any, Any]) -> str:
+    """A row as JSON, in which every number is spelled so that reading it gives the same bits."""
+    return json.dumps(plain_data(row), separators=(",", ":")) + "\n"
 
 
 def _storable(table: pd.DataFrame) -> pd.DataFrame:

@@ -36,9 +36,13 @@ def find_episode(plan: list[PlannedEpisode], name: str) -> PlannedEpisode:
     """The episode whose id is ``name`` (with ``#R`` for a repetition) or whose key starts with it.
 
     Raises:
-        StoreError: if there is none, or more than one.
+        StoreError: if there is none, or more than one, or ``R`` is no number.
     """
     episode_id, _, repeat = name.partition("#")
+    if repeat and not repeat.isdecimal():
+        raise StoreError(
+            f"episode {name!r}: what follows # is the number of a repetition, for example {episode_id}#1 for the second"
+        )
     found = [p for p in plan if p.spec.episode_id == episode_id and p.repeat == int(repeat or 0)]
     found = found or [p for p in plan if p.key.startswith(name)]
     if len(found) == 1:

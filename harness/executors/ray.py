@@ -86,6 +86,7 @@ class _Handle:
     address_ref: Any
     born: float = field(default_factory=time.monotonic)
     address: WorkerAddress | None = None
+    buried: bool = False
     results: Any = None
     out: dict[str, Job] = field(default_factory=dict)
     finished: int = 0
@@ -126,14 +127,16 @@ class RayExecutor:
     ) -> None:
         """See `harness.executors.base.Executor.run`."""
         started_here = self._connect()
-        crew = _Crew(self._count, self._resources, self._deadlines, spec, scheduler)
         with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
             # Ray prints a paragraph to standard output for every dead worker; the scheduler records what matters of it
             try:
-                crew.work(should_stop, on_status)
-                crew.close()
+                crew = _Crew(self._count, self._resources, self._deadlines, spec, scheduler)
+                try:
+                    crew.work(should_stop, on_status)
+                    crew.close()
+                finally:
+                    crew.dismiss()
             finally:
-                crew.dismiss()
                 if started_here:
                     ray.shutdown()
 
@@ -219,11 +222,12 @@ class _Crew:
                 ray.wait([handle.results], timeout=max(0.0, deadline - time.monotonic()))
 
     def dismiss(self) -> None:
-        """Kill all workers and sentinels."""
+        """Kill all workers and sentinels. What Ray has lost of them is gone already, and hides no other error."""
         for handle in self._handles:
             ray.kill(handle.actor)
-            if handle.address is not None:
-                self._bury(handle)
+            if handle.address is not None and not handle.buried:
+                with contextlib.suppress(RayError):
+                    self._bury(handle)
         for sentinel in self._sentinels.values():
             ray.kill(sentinel)
 
@@ -331,6 +335,7 @@ class _Crew:
         if handle.address is None:
             raise RuntimeError(f"worker {handle.name} was never watched")
         loss: Loss = ray.get(self._sentinel(handle.address.node_id).bury.remote(handle.name))
+        handle.buried = True
         return loss
 
     def _report(self, on_status: Callable[[list[WorkerStatus]], None]) -> None:

@@ -117,7 +117,7 @@ def build_site(folder: Path, title: str, config_dir: Path | None = None) -> Site
         for path in paths:
             members = checked_members(path)
             with load_members(path, members, config_dir) as reader:
-                run = site_run(reader, digest(members), f"entries/{path.name}")
+                run = site_run(reader, digest(members), f"entries/{path.name}", config_dir)
                 write_run(draft / "data" / "runs" / run.id, run, chunks(reader, _videos(folder, run.id)))
                 findings += [_named(finding, reader, run) for finding in audit_run(reader)]
             runs.append(run)

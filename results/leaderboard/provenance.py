@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from harness.identity import RunIdentity
+from harness.instantiate import ConfigError
 from harness.store import RunReader
+from harness.sweeps import overrides_of_run
+
+_MULTIRUN = ("-m", "--multirun")
 
 
-def provenance(reader: RunReader, digest: str) -> Iterator[tuple[str, str]]:
-    """Everything, the most wanted first."""
+def provenance(reader: RunReader, digest: str, config_dir: Path | None = None) -> Iterator[tuple[str, str]]:
+    """Everything, the most wanted first. ``config_dir`` has further configuration groups."""
     identity, sessions = reader.identity, reader.sessions()
     made = [session["provenance"] for session in sessions]
     first: dict[str, Any] = made[0] if made else {}
-    yield "Reproduce", _reproduce(first, identity)
+    yield "Reproduce", _reproduce(first, reader.meta("config"), config_dir)
     yield "Commit", ", ".join(dict.fromkeys(_commit(one.get("git") or {}) for one in made)) or "unknown"
     yield "Protocol", f"{identity.protocol_id}, hash {identity.protocol_hash}"
     deviations = reader.meta("deviations")
@@ -38,19 +42,29 @@ def provenance(reader: RunReader, digest: str) -> Iterator[tuple[str, str]]:
     )
 
 
-def _reproduce(session: dict[str, Any], identity: RunIdentity) -> str:
-    """The recorded command for this run alone: of a sweep's lists only this run's choice, and no folders."""
-    words = [str(word) for word in session.get("command") or []]
-    own = {"agent": identity.agent["name"], "benchmark": identity.benchmark, "seed": identity.seed}
-    kept = []
-    for word in words:
-        key, equals, value = word.partition("=")
-        if word in ("-m", "--multirun") or key == "run_dir":
-            continue
-        kept.append(f"{key}={own[key]}" if equals and "," in value and key in own else word)
+def _reproduce(session: Mapping[str, Any], config: Mapping[str, Any], config_dir: Path | None) -> str:
+    """The recorded command, for this run alone and without the folder that it wrote to."""
+    program, *words = [str(word) for word in session.get("command") or [""]]
+    if not program:
+        return "the command was not recorded"
+    program = "harness" if program == "__main__.py" else program  # so it was once recorded of `python -m harness`
+    words = [word for word in words if word.partition("=")[0] != "run_dir"]
     commit = (session.get("git") or {}).get("commit")
     lines = [f"git checkout {commit}"] if commit else []
-    return "\n".join([*lines, shlex.join(kept)]) if kept else "the command was not recorded"
+    try:
+        words = _alone(words, config, config_dir)
+    except (ConfigError, RecursionError):  # in an entry it may be anything
+        lines.append("# one of the runs of this sweep:")
+    return "\n".join([*lines, shlex.join([program, *words])])
+
+
+def _alone(words: Sequence[str], config: Mapping[str, Any], config_dir: Path | None) -> list[str]:
+    """The words of a command that made several runs, with this run's choices; raises `ConfigError` if unknown here."""
+    if not set(words) & set(_MULTIRUN):
+        return list(words)
+    overrides = [word for word in words if "=" in word and not word.startswith("-")]
+    own = dict(zip(overrides, overrides_of_run(overrides, config, config_dir), strict=True))
+    return [own.get(word, word) for word in words if word not in _MULTIRUN]
 
 
 def _commit(git: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -87,8 +88,8 @@ class SiteRun:
         return self.compute.agent_seconds[0] if self.compute.agent_seconds else None
 
 
-def site_run(reader: RunReader, digest: str, entry: str) -> SiteRun:
-    """Work out everything.
+def site_run(reader: RunReader, digest: str, entry: str, config_dir: Path | None = None) -> SiteRun:
+    """Work out everything. ``config_dir`` has further configuration groups.
 
     Raises:
         ConfigError: if the run's benchmark cannot be built.
@@ -118,7 +119,7 @@ def site_run(reader: RunReader, digest: str, entry: str) -> SiteRun:
             )
             for table in run.tables
         ),
-        provenance=(*provenance(reader, digest), ("Compute", _compute_text(run.compute))),
+        provenance=(*provenance(reader, digest, config_dir), ("Compute", _compute_text(run.compute))),
     )
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from harness.cli import main
 from harness.store import RunReader
-from tests.harness.toy_runs import ROOT, TOY, run_toy
+from tests.harness.toy_runs import ROOT, TOY, run_toy, spawn_toy
 
 CONFIG_DIR = TOY[:2]
 MIXED_METRICS = [{"odd": 1}, {"odd": "text"}, {"odd": {}}, {"odd": [1, "a"]}]
@@ -142,6 +142,10 @@ def test_replay_asserts_the_same_outcome(run_dir: Path, tmp_path: Path, capsys: 
     assert video.stat().st_size > 500
     assert main(["replay", str(run_dir), "toy-099"]) == 2
     assert "episode 'toy-099' is not in this run; it has 8 episodes: toy-000" in capsys.readouterr().err
+    for name in ("toy-003#x", "toy-003#-1", "toy-003#²", "toy-003#1.5"):
+        assert main(["replay", str(run_dir), name]) == 2
+        message = f"episode {name!r}: what follows # is the number of a repetition, for example toy-003#1"
+        assert message in capsys.readouterr().err
 
 
 def test_replay_notices_a_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,6 +211,27 @@ def test_export_of_metrics_without_a_common_type(run_dir: Path, tmp_path: Path) 
     assert sorted(values) == sorted(json.dumps(metrics["odd"]) for metrics in MIXED_METRICS)
 
 
+def test_export_as_json_lines_keeps_every_bit_of_a_number(run_dir: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run_dir, tmp_path / "copy"))
+    numbers = [0.1 + 0.2, 1 / 3, 1.2345678901234567e-9, 1e-300, 1753000000.1234567, 1e22, 0.0, -2.5e-12]
+    with closing(sqlite3.connect(copy / "run.sqlite")) as db:
+        keys = [row[0] for row in db.execute("SELECT key FROM episodes ORDER BY ordinal")]
+        for key, number in zip(keys, numbers, strict=True):
+            db.execute("UPDATE attempts SET wall_env = ? WHERE key = ?", (number, key))
+            db.execute("UPDATE stages SET metrics = ? WHERE key = ?", (json.dumps({"odd": [number]}), key))
+        db.commit()
+    assert main(["export", str(copy), "--format", "jsonl", "-o", str(tmp_path / "out")]) == 0
+    rows = {
+        name: {
+            row["key"]: row for row in map(json.loads, (tmp_path / "out" / f"{name}.jsonl").read_text().splitlines())
+        }
+        for name in ("attempts", "episodes")
+    }
+    assert [rows["attempts"][key]["wall_env"] for key in keys] == numbers
+    assert [rows["episodes"][key]["odd"] for key in keys] == [[number] for number in numbers]
+    assert rows["attempts"][keys[0]]["error_message"] is None
+
+
 def test_export_holds_what_the_store_holds(run_dir: Path, tmp_path: Path) -> None:
     assert main(["export", str(run_dir), "-o", str(tmp_path / "p")]) == 0
     assert main(["export", str(run_dir), "--format", "jsonl", "-o", str(tmp_path / "j")]) == 0
@@ -230,6 +255,15 @@ def test_provenance_is_kept(run_dir: Path) -> None:
     assert provenance["packages"]["pybullet"] == "3.2.7"
     assert len(provenance["git"]["commit"]) == 40
     assert {"python", "cpu", "cores", "memory_gib", "gpus", "executor", "command", "harness"} <= provenance.keys()
+
+
+def test_the_command_is_kept_as_it_would_be_given_again(tmp_path: Path) -> None:
+    process = spawn_toy(tmp_path, "limit=1")
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (0, f"{tmp_path}\n"), err
+    with RunReader(tmp_path) as reader:
+        command = reader.sessions()[0]["provenance"]["command"]
+    assert command == ["harness", "run", *TOY, "agent=walker", f"run_dir={tmp_path}", "limit=1"]
 
 
 def test_doctor_finds_this_machine_fit(capsys: pytest.CaptureFixture[str]) -> None:

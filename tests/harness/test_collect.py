@@ -23,9 +23,10 @@ from PIL import Image
 from harness import collection
 from harness.cli import main
 from harness.dataset import Dataset, DatasetError, decode_image, encode_image
-from harness.interfaces import Benchmark
+from harness.interfaces import Action, Benchmark, Observation, TaskView
 from harness.store import STORE_NAME, RunReader, RunWriter, StoreError
 from tests.harness.toy_runs import ROOT, TOY
+from tests.toys import Player
 
 LIMIT = "limit=6"
 
@@ -284,6 +285,44 @@ def test_play_is_labelled_by_what_the_agent_reports(tmp_path: Path) -> None:
     ]
     texts = [dataset.tasks[index] for index in dataset.episode(0)["task_index"]]
     assert texts == ["play", "go forward", "go forward", *["play"] * 4]
+
+
+class Stumbler(Player):
+    """Raises in one episode, after it has said what it did there."""
+
+    def decide(self, memory: list[float], view: TaskView, observation: Observation, rng: np.random.Generator) -> Action:
+        if len(memory) == 4 and "train-0-001" in view.seeds.episode_key:
+            raise RuntimeError("stumbled")
+        return super().decide(memory, view, observation, rng)
+
+
+def test_labels_of_an_episode_that_ended_in_an_error_are_left_out(tmp_path: Path) -> None:
+    target = f"agent._target_={Stumbler.__module__}.Stumbler"
+    assert collect(tmp_path, "limit=3", "protocol.goal=50", "errors.attempts=1", target, agent="player") == 4
+    with RunReader(tmp_path) as reader:
+        assert len(reader.events(final=True, kind="label")) == 3
+    dataset = Dataset(tmp_path / "dataset")
+    assert list(dataset.episodes["episode_id"]) == ["train-0-000", "train-0-002"]
+    assert list(dataset.labels["episode_index"]) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "ending"), [(ValueError, None, "errors"), (KeyboardInterrupt, 3, "interrupted")]
+)
+def test_a_session_ends_also_where_building_fails(
+    error: type[BaseException], code: int | None, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(root: Path) -> None:
+        raise error("while building")
+
+    monkeypatch.setattr(collection, "_write_checksums", fail)
+    if code is None:
+        with pytest.raises(error, match="while building"):
+            collect(tmp_path, "limit=1")
+    else:
+        assert collect(tmp_path, "limit=1") == code
+    with RunReader(tmp_path) as reader:
+        assert reader.state() == ending
 
 
 def test_a_collection_is_no_evaluation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from gymnasium.spaces import Box
 
 from harness.cli import main
-from harness.config import compose_runs, parse_video
+from harness.config import compose_runs, override_recorded, parse_video
 from harness.instantiate import ConfigError
 from tests.harness.toy_runs import ROOT, TOY, run_toy
 from tests.toys import ToyBenchmark, Walker
@@ -44,6 +46,11 @@ CONFIGS = ROOT / "tests" / "configs"
         ("executor.lanes=0", "executor.lanes=0 is too small"),
         ("errors.threshold=2", "errors.threshold=2.0 must be a share between 0 and 1"),
         ("deadlines.step=0", "deadlines.step must be a positive number of seconds"),
+        ("deadlines.step=inf", "deadlines.step=inf must be finite; give another number"),
+        ("deadlines.agent_act=nan", "deadlines.agent_act=nan must be finite"),
+        ("executor.cpus_per_worker=nan", "executor.cpus_per_worker=nan must be finite"),
+        ("executor.gpus_per_worker=inf", "executor.gpus_per_worker=inf must be finite"),
+        ("errors.threshold=nan", "errors.threshold=nan must be a share between 0 and 1"),
         ("video=some", "is not one of none, all, failures, first:N"),
         ("protocol.episodes=0", "episodes=0 is too small; give at least 1"),
         ("protocol.episode=3", "unknown key protocol.episode; did you mean 'protocol.episodes'?"),
@@ -119,6 +126,14 @@ def test_protocol_overrides_are_deviations_and_their_names_may_carry_the_version
 def test_parameters_that_the_file_does_not_list_can_be_set() -> None:
     (composed,) = compose_runs(["benchmark=toy", "agent=walker", "agent.gain=0.25"], config_dir=CONFIGS)
     assert composed.config.agent["gain"] == 0.25
+
+
+def test_values_of_a_group_count_wherever_they_stand_beside_its_choice() -> None:
+    (composed,) = compose_runs(["benchmark=toy", "agent=walker"], config_dir=CONFIGS)
+    recorded = asdict(composed.config)
+    for words in permutations(["executor=ray", "executor.workers=4", "executor.lanes=3"]):
+        executor = override_recorded(recorded, words).executor
+        assert (executor.kind, executor.workers, executor.lanes) == ("ray", 4, 3)
 
 
 def test_video_modes() -> None:

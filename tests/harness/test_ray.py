@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import ray
 
 from harness.cli import main
+from harness.executors.ray import _Crew
 from harness.store import RunReader
 from tests.harness.toy_runs import results, run_toy, traces
 
@@ -75,19 +77,55 @@ def test_workers_that_cannot_start_end_the_run(tmp_path: Path, capsys: pytest.Ca
     assert "the weights are gone" in capsys.readouterr().err
 
 
+def test_workers_that_die_while_they_start_end_the_run_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_toy(tmp_path, *RAY, agent="stillborn") == 2
+    error = capsys.readouterr().err
+    assert "3 workers in a row failed to start; the last: the worker process died in phase agent_start" in error
+    assert not ray.is_initialized()
+
+
+def test_a_run_that_is_given_up_when_a_worker_is_lost_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faults = "protocol.faults=['toy-000:step:exit','toy-001:step:exit']"
+    words = ["executor=ray", "executor.workers=1", faults, "errors.attempts=1", "errors.stop_after=2"]
+    assert run_toy(tmp_path, *words) == 4
+    assert "stopped because 2 episodes in a row ended in errors" in capsys.readouterr().err
+    with RunReader(tmp_path) as reader:
+        assert reader.state() == "errors"
+    assert not ray.is_initialized()
+
+
+def test_a_cluster_of_our_own_ends_with_the_run_whatever_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: _Crew) -> None:
+        raise RuntimeError("they stay")
+
+    monkeypatch.setattr(_Crew, "dismiss", fail)
+    try:
+        with pytest.raises(RuntimeError, match="they stay"):
+            run_toy(tmp_path, *RAY, "limit=1")
+        assert not ray.is_initialized()
+    finally:
+        ray.shutdown()
+
+
 def test_an_existing_cluster_is_joined_and_left_running(tmp_path: Path) -> None:
-    ray = Path(sys.executable).with_name("ray")
-    start = [str(ray), "start", "--head", "--num-cpus=2", "--include-dashboard=false", "--port=0"]
+    script = str(Path(sys.executable).with_name("ray"))
+    start = [script, "start", "--head", "--num-cpus=2", "--include-dashboard=false", "--port=0"]
     subprocess.run(start, check=True, capture_output=True, timeout=120)
     try:
         too_many = [*RAY, "ray.address=auto", "executor.workers=9"]
         assert run_toy(tmp_path / "too-many", *too_many) == 2
         assert run_toy(tmp_path / "run", *RAY, "ray.address=auto") == 0
         assert len(results(tmp_path / "run")) == 8
-        status = subprocess.run([str(ray), "status"], check=False, capture_output=True, timeout=120)
+        status = subprocess.run([script, "status"], check=False, capture_output=True, timeout=120)
         assert status.returncode == 0, "the cluster is not ours to stop"
     finally:
-        subprocess.run([str(ray), "stop", "--force"], check=True, capture_output=True, timeout=120)
+        subprocess.run([script, "stop", "--force"], check=True, capture_output=True, timeout=120)
 
 
 def test_no_cluster_at_the_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

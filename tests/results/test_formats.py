@@ -146,7 +146,7 @@ def test_texts_cannot_break_out_of_html() -> None:
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             self.seen.add(tag)
 
-    page = html(hostile(), {NASTY: "<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>"})
+    page = html(hostile(), [(NASTY, "<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>")])
     parser = Tags()
     parser.feed(page)
     assert "script" not in parser.seen

@@ -49,3 +49,42 @@ def test_verb(capsys: pytest.CaptureFixture[str]) -> None:
     for words in wrong:
         assert main(["power", *words.split()]) == 2
         assert "must be" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--episodes 200 --power 0.04", "power=0.04: must be above level=0.05, the chance of a false alarm"),
+        ("--effect 0.05 --power 0.04", "power=0.04: must be above level=0.05"),
+        ("--episodes 200 --level 0.9", "power=0.8: must be above level=0.9"),
+        ("--episodes 200 --discordant 1", "discordant=1.0: must be below 1, because the stronger agent alone solves"),
+        ("--effect 0.05 --discordant 0.9 --baseline 0.9", "discordant=0.9: must be below 0.2, because"),
+        ("--effect 0.25 --discordant 0.8", "effect=0.25: must be above 0 and at most 0.2"),
+        ("--effect 0.1 --discordant 0.5 --baseline 0.1", "effect=0.1: must be at least 0.3 and at most 0.5"),
+        ("--episodes 20000000", "--episodes 20000000: must be at least 2 and at most 10000000"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["power", *words.split()]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_discordant_episodes_say_nothing_about_runs_on_different_episodes(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = []
+    for words in ([], ["--discordant", "0.05"]):
+        assert main(["power", "--episodes", "200", *words]) == 0
+        lines += [line for line in capsys.readouterr().out.splitlines() if line.startswith("unpaired")]
+    assert lines == ["unpaired: minimum detectable effect with 200 episodes per agent: 13.8 pp"] * 2
+
+
+def test_the_smallest_effect_that_there_can_be_may_be_found_already() -> None:
+    design = Design(baseline=0.1, discordant=0.5)
+    assert detectable_effect(design, 200, paired_power) == pytest.approx(0.3)
+    assert detectable_effect(design, 20, paired_power) > 0.3
+
+
+@pytest.mark.parametrize("power", [paired_power, unpaired_power])
+def test_a_power_hardly_above_the_level_has_its_effect(power) -> None:
+    effect = detectable_effect(Design(power=0.0501), 1000, power)
+    assert effect is not None
+    assert 0 < effect < 0.01

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,20 @@ def test_rows_that_differ_have_names_that_differ(tmp_path: Path, capsys: pytest.
     assert rows == [3, 1], "a prefix does not stand beside the whole protocol"
     assert main(["report", str(tmp_path / "a"), str(tmp_path / "a")]) == 2
     assert "is given twice" in capsys.readouterr().err
+
+
+def test_plots_with_the_same_title_all_stand_on_the_page(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_toy(tmp_path / "longer", "protocol.max_steps=9") == 0
+    capsys.readouterr()
+    words = ["--format", "html", "--plots", str(tmp_path / "plots")]
+    assert main(["report", str(runs["plain"]), str(tmp_path / "longer"), *words]) == 0
+    page = capsys.readouterr().out
+    assert page.count("<figcaption>toy@1: Compute</figcaption>") == 2
+    images = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)"', page)
+    assert sorted(map(base64.b64decode, images)) == sorted(p.read_bytes() for p in (tmp_path / "plots").iterdir())
+    assert len(set(images)) == 2
 
 
 def test_entries_of_one_name_have_names_that_differ(runs: dict[str, Path], tmp_path: Path) -> None:

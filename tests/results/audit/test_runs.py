@@ -16,7 +16,7 @@ from harness.interfaces import MeanCell, RateCell, Table
 from results.audit.commands import audit_subject
 from results.audit.runs import audit_measured
 from results.entry import export_entry
-from tests.harness.toy_runs import ROOT, run_toy
+from tests.harness.toy_runs import ROOT, TOY, run_toy
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,12 @@ def test_nothing_is_found_in_our_own_runs(run: Path, tmp_path: Path, capsys: pyt
     words = ["audit", str(run), str(entry), "--config-dir", str(ROOT / "tests" / "configs")]
     assert main(words) == 0
     assert capsys.readouterr().out == "nothing was found\n"
+
+
+@pytest.mark.parametrize("words", [[], ["size=4", "record=[rgb]", "images=jpeg"]])
+def test_nothing_is_found_in_our_own_collections(words: list[str], tmp_path: Path) -> None:
+    assert main(["collect", *TOY, "agent=walker", "limit=2", f"run_dir={tmp_path}", *words]) == 0
+    assert audit_subject(tmp_path) == []
 
 
 @pytest.mark.parametrize(
