@@ -11,11 +11,12 @@ from safetensors.torch import load_file
 
 from agents.thinkjepa.checkpoints import from_pretrained
 from agents.thinkjepa.training import health, run
+from agents.thinkjepa.training.causal import Causal
 from agents.thinkjepa.training.compose import read_config
 from agents.thinkjepa.training.config import CollapseConfig, TrainingError
 from agents.thinkjepa.training.distributed import Ranks
 from agents.thinkjepa.training.loop import ExitCode, collapse, rate_factor
-from agents.thinkjepa.training.state import STATE
+from agents.thinkjepa.training.state import STATE, steps_done
 from harness.cli import main
 from tests.agents.thinkjepa.trained import CPU, MODEL, metrics, state, train
 
@@ -119,6 +120,39 @@ def test_losses_that_are_not_finite_stop_training(overrides, tmp_path):
     ended = train("world_model", f"out={tmp_path}", *overrides, rates, "steps=40", "every.log=10", "optimiser.warmup=0")
     assert ended.code == ExitCode.COLLAPSED
     assert "not finite; lower the learning rates of optimiser" in ended.message
+
+
+def test_a_state_that_is_not_finite_is_not_saved(overrides, tmp_path):
+    """Long before the next line of progress: the same command would go on from it."""
+    rates = "optimiser.learning_rates={encoder:1e30,predictor:1e30,readouts:0}"
+    given = [*overrides, rates, "steps=40", "optimiser.warmup=0", "every={log:100,save:1,health:100}"]
+    ended = train("world_model", f"out={tmp_path}", *given)
+    assert ended.code == ExitCode.COLLAPSED
+    assert "not finite; lower the learning rates of optimiser" in ended.message
+    assert steps_done(tmp_path) == ended.step - 1 < 10
+    assert all(torch.isfinite(value).all() for value in load_file(tmp_path / STATE).values())
+
+
+@pytest.mark.parametrize("name", ["save", "health"])
+def test_weights_are_judged_before_they_are_written(overrides, tmp_path, monkeypatch, name):
+    """They may be spoilt by the very step whose loss was still finite."""
+
+    def spoil(stage, step, steps):
+        if step == 2:
+            next(p for p in stage.model.parameters() if p.requires_grad).data.fill_(float("nan"))
+
+    every = "every={log:100,save:100,health:100}".replace(f"{name}:100", f"{name}:1")
+    given = [f"out={tmp_path}", *overrides, "steps=6", every]
+    with monkeypatch.context() as patched:
+        patched.setattr(Causal, "after_step", spoil)
+        ended = train("world_model", *given)
+    assert (ended.code, ended.step) == (ExitCode.COLLAPSED, 3)
+    assert "a weight is not finite" in ended.message
+    if name == "save":
+        assert steps_done(tmp_path) == 2
+    else:
+        assert "2 of 6 steps" in (tmp_path / "checkpoint" / "README.md").read_text()
+    assert train("world_model", *given).code == ExitCode.COMPLETED
 
 
 @pytest.mark.parametrize(
