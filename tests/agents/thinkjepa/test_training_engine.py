@@ -18,7 +18,14 @@ from agents.thinkjepa.training.distributed import Ranks
 from agents.thinkjepa.training.loop import ExitCode, collapse, rate_factor
 from agents.thinkjepa.training.state import STATE, steps_done
 from harness.cli import main
-from tests.agents.thinkjepa.trained import CPU, MODEL, metrics, state, train
+from tests.agents.thinkjepa.squares import CAMERA
+from tests.agents.thinkjepa.trained import CPU, MODEL, QUICK, metrics, state, train
+
+
+def of_goals(world_model, squares):
+    """What stage 2 on the toy world is given, with everything that it draws; a test adds ``out`` and ``steps``."""
+    given = [f"init={world_model / 'checkpoint'}", "device=cpu", f"data.sources=[{squares}]", *CAMERA, *QUICK[:3]]
+    return [*given, "objective.shift=1", "objective.holding=0.2"]
 
 
 def test_curves_are_written_for_tensorboard(world_model):
@@ -198,13 +205,19 @@ def test_the_verb_reports_errors_and_prints_the_checkpoint(overrides, tmp_path, 
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_with_the_same_batch(overrides, tmp_path):
-    """Gradients of regulariser and masked means included; dropout is off, since each process has its own."""
+@pytest.mark.parametrize("target", ["world_model", "gpi"])
+def test_two_processes_train_as_one_with_the_same_batch(world_model, overrides, squares, tmp_path, target):
+    """Gradients of regulariser, masked means, InfoNCE and ranking included.
+
+    Dropout is off, since each process has its own.
+    """
     given = [*overrides, "model.world_model.predictor.dropout=0", "steps=3", "optimiser.warmup=0"]
-    assert train("world_model", f"out={tmp_path / 'one'}", *given).code == ExitCode.COMPLETED
+    if target == "gpi":
+        given = [*of_goals(world_model, squares), "steps=3", "optimiser.warmup=0"]
+    assert train(target, f"out={tmp_path / 'one'}", *given).code == ExitCode.COMPLETED
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
     command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
-    command += ["-m", "harness", "train", "world_model", f"out={tmp_path / 'two'}", *given]
+    command += ["-m", "harness", "train", target, f"out={tmp_path / 'two'}", *given]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
