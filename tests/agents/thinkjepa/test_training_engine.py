@@ -44,16 +44,31 @@ def test_curves_are_written_for_tensorboard(world_model):
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(overrides, tmp_path, objective):
     """With dropout, masks, random attention maps and a moving average."""
     given = [*overrides, f"objective={objective}", "steps=7", "every={log:1,save:100,health:100}"]
-    assert train("world_model", f"out={tmp_path / 'straight'}", *given).step == 7
-    calls = iter(range(100))
-    stopped = train("world_model", f"out={tmp_path / 'cut'}", *given, interrupted=lambda: next(calls) == 2)
-    assert (stopped.code, stopped.step) == (ExitCode.INTERRUPTED, 3)
-    assert train("world_model", f"out={tmp_path / 'cut'}", *given).code == ExitCode.COMPLETED
-    assert state(tmp_path / "straight") == state(tmp_path / "cut")
-    first, second = (from_pretrained(tmp_path / name / "checkpoint") for name in ("straight", "cut"))
+    first, second = straight_and_cut("world_model", tmp_path, given)
     assert first.digest == second.digest
-    steps = [line["step"] for line in metrics(tmp_path / "cut", "train")]
-    assert steps == list(range(1, 8))
+
+
+def test_stage_2_goes_on_bit_for_bit(world_model, squares, tmp_path):
+    """With what it reads goals with and what is usual for kinds of sub-goals, which are no part of the model."""
+    given = [*of_goals(world_model, squares), "steps=7", "every={log:1,save:100,health:100}"]
+    first, second = straight_and_cut("gpi", tmp_path, given)
+    assert first.digest == second.digest
+    kept = load_file(tmp_path / "cut" / STATE)
+    for name in ("usual", "project.read.0.weight"):
+        assert kept[f"objective.{name}"].any(), name
+        assert kept[f"optimiser.exp_avg.{name}"].any(), name
+
+
+def straight_and_cut(target, folder, given):
+    """The checkpoints of a run of 7 steps, and of one that was stopped after 3 and went on; their states are equal."""
+    assert train(target, f"out={folder / 'straight'}", *given).step == 7
+    calls = iter(range(100))
+    stopped = train(target, f"out={folder / 'cut'}", *given, interrupted=lambda: next(calls) == 2)
+    assert (stopped.code, stopped.step) == (ExitCode.INTERRUPTED, 3)
+    assert train(target, f"out={folder / 'cut'}", *given).code == ExitCode.COMPLETED
+    assert state(folder / "straight") == state(folder / "cut")
+    assert [line["step"] for line in metrics(folder / "cut", "train")] == list(range(1, 8))
+    return [from_pretrained(folder / name / "checkpoint") for name in ("straight", "cut")]
 
 
 def test_a_run_that_was_killed_goes_on_bit_for_bit(overrides, tmp_path):
