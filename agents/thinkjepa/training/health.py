@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -169,15 +169,22 @@ def probe_r2(x: Tensor, y: Tensor, held_out_x: Tensor, held_out_y: Tensor, ridge
     return 1 - residual / total if total else float("nan")
 
 
-def calibrated(sides: Callable[[Distance], tuple[Tensor, Tensor]]) -> dict[Distance, float]:
+class Threshold(NamedTuple):
+    """The distance below which a sub-goal counts as reached, and the share of each side that it was told from."""
+
+    distance: float
+    quantile: float
+
+
+def calibrated(sides: Callable[[Distance], tuple[Tensor, Tensor]]) -> dict[Distance, Threshold]:
     """`calibrate` by the strictest of several quantiles, for every distance whose two sides can be separated at all."""
-    thresholds: dict[Distance, float] = {}
+    thresholds: dict[Distance, Threshold] = {}
     for name in get_args(Distance):
         same, apart = sides(name)
         for quantile in _QUANTILES if len(same) and len(apart) else ():
             try:
-                thresholds[name] = calibrate(same, apart, quantile)
+                thresholds[name] = Threshold(calibrate(same, apart, quantile), quantile)
             except ValueError:
-                continue  # not separated so well; the card says which distances have no threshold at all
+                continue  # not separated so well; the card says which quantile it was, and what has no threshold at all
             break
     return thresholds

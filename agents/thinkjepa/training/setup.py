@@ -12,6 +12,7 @@ import torch
 
 from agents.devices import choose
 from agents.thinkjepa.checkpoints import Checkpoint, CheckpointError, from_pretrained
+from agents.thinkjepa.distances import Distance
 from agents.thinkjepa.model import ThinkJEPA
 from agents.thinkjepa.training.causal import Causal
 from agents.thinkjepa.training.compose import changed_model, model_config
@@ -24,6 +25,7 @@ from agents.thinkjepa.training.config import (
     TrainingError,
 )
 from agents.thinkjepa.training.draws import seed_torch
+from agents.thinkjepa.training.health import Threshold
 from agents.thinkjepa.training.masked import Masked
 from agents.thinkjepa.training.objective import Objective
 from agents.thinkjepa.training.recordings import Opened, Recordings
@@ -141,8 +143,14 @@ def digest(recordings: Recordings) -> str:
     return hashed.hexdigest()
 
 
-def description(config: TrainConfig, recordings: Recordings, step: int, health: Mapping[str, float]) -> str:
-    """Of the model card, in Markdown: data, settings, what ground truth was read, and the last measurements."""
+def description(
+    config: TrainConfig,
+    recordings: Recordings,
+    step: int,
+    health: Mapping[str, float],
+    thresholds: Mapping[Distance, Threshold],
+) -> str:
+    """Of the model card, in Markdown: data, settings, what ground truth was read, thresholds, last measurements."""
     held_out = sum(episode.held_out for episode in recordings.episodes)
     truth = {
         "objects' positions (state auxiliary)": isinstance(config.objective, CausalConfig)
@@ -155,6 +163,7 @@ def description(config: TrainConfig, recordings: Recordings, step: int, health: 
     }
     read = ", ".join(name for name, used in truth.items() if used) or "none"
     mirrored = ", mirror images among them" if config.data.mirror else ""
+    shares = ", ".join(f"{name}: {threshold.quantile:g}" for name, threshold in thresholds.items()) or "None does"
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in health.items())
     return f"""\
 ## Training
@@ -163,6 +172,8 @@ Stage `{config.objective.kind}`, {step} of {config.steps} steps of {config.batch
 observation `{config.data.image}`, {config.data.action_block} environment action(s) per model action.
 Data: {len(recordings.frames)} frames of {recordings.benchmark} in {len(recordings.episodes)} episodes{mirrored}, \
 {held_out} of them held out. Ground truth that was read in training: {read}.
+Each threshold lies midway between a quantile of the held-out distances that should count as reached and the quantile \
+one minus it of those that should not: the strictest of 0.9, 0.75 and 0.6 that separates the two. {shares}.
 
 | held-out number | value |
 |---|---|

@@ -24,6 +24,7 @@ from agents.thinkjepa.training.camera import CameraConfig
 from agents.thinkjepa.training.config import GoalsConfig, TrainingError
 from agents.thinkjepa.training.distributed import gathered
 from agents.thinkjepa.training.draws import rng
+from agents.thinkjepa.training.health import Threshold
 from agents.thinkjepa.training.objective import (
     Batch,
     Objective,
@@ -367,7 +368,7 @@ class SubGoals(Objective):
         better_than_any = better[:, ~shares_a_point].mean(1)
         other_words = self.goals(before, samples["text"].roll(1, 0), samples["relevance"])
         changed = (goal - before).norm(dim=(1, 2)).mean().clamp_min(1e-9)
-        near, far = self._near_and_far(batch, attention=True)(self._planned_by.of_states)
+        near, far = self._near_and_far(batch)(self._planned_by.of_states)
         numbers = {f"held_out/{name}": value.item() for name, value in self.forward(batch).items()}
         numbers |= health.spread(after)
         if self.config.others:
@@ -389,16 +390,18 @@ class SubGoals(Objective):
         return numbers
 
     @torch.no_grad()
-    def thresholds(self, count: int) -> dict[Distance, float]:
-        """From distances of states that reached a sub-goal from its goal there, and likewise of the states before."""
-        return health.calibrated(self._near_and_far(self._held_out(count), attention=False))
+    def thresholds(self, count: int) -> dict[Distance, Threshold]:
+        """From distances of states that reached a sub-goal from its goal there, and likewise of the states before.
 
-    def _near_and_far(self, batch: Batch, *, attention: bool) -> Callable[[Distance], tuple[Tensor, Tensor]]:
+        Goals are projected with the attention maps of training, as an agent projects them with those of its reasoner.
+        """
+        return health.calibrated(self._near_and_far(self._held_out(count)))
+
+    def _near_and_far(self, batch: Batch) -> Callable[[Distance], tuple[Tensor, Tensor]]:
         """Distances of states from the sub-goal's goal in themselves: where it holds, and where it does not yet."""
         samples = batch.samples
-        relevance = samples["relevance"] if attention else torch.ones_like(samples["relevance"])
         before, after = self.states(samples["rows"]).unbind(1)
-        goals = [self.goals(state, samples["text"], relevance) for state in (after, before)]
+        goals = [self.goals(state, samples["text"], samples["relevance"]) for state in (after, before)]
         return lambda name: (DISTANCES[name](after, goals[0]), DISTANCES[name](before, goals[1]))
 
     def _held_out(self, count: int) -> Batch:
