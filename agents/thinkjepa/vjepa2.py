@@ -10,6 +10,8 @@ frame's encoding independent of its neighbours, as `encoder.ViTEncoder` does.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import VJEPA2Config, VJEPA2Model
@@ -40,25 +42,18 @@ class VJEPA2Encoder(nn.Module):
             image_size: Side of the frames that it will get; may differ from the published crop size.
 
         Raises:
-            ValueError: The model has another tubelet than two frames, or patches that are not square.
+            OSError: There is no such model.
+            ValueError: See `published_sizes`; or weights of the encoder are missing.
         """
-        published = VJEPA2Config.from_pretrained(name)
-        if not isinstance(published.patch_size, int):
-            raise ValueError(f"{name} has patch_size={published.patch_size}; supported are square patches")
-        if published.tubelet_size != _TUBELET:
-            raise ValueError(f"{name} has tubelet_size={published.tubelet_size}; supported is {_TUBELET}")
-        config = EncoderConfig(
-            kind="vjepa2",
-            image_size=image_size,
-            patch_size=published.patch_size,
-            width=published.hidden_size,
-            layers=published.num_hidden_layers,
-            heads=published.num_attention_heads,
-            mlp_ratio=published.mlp_ratio,
-        )
+        config = EncoderConfig(kind="vjepa2", image_size=image_size, **published_sizes(name))
         with torch.device("meta"):  # the weights follow; random ones would be thrown away
             encoder = cls(config)
-        encoder.encoder = VJEPA2Model.from_pretrained(name, crop_size=image_size).encoder
+        loaded: Any = VJEPA2Model.from_pretrained(name, crop_size=image_size, output_loading_info=True)
+        model, found = loaded
+        missing = sorted(key for key in found["missing_keys"] if key.startswith("encoder."))
+        if missing:
+            raise ValueError(f"{name} holds no {missing[0]}: it is no complete V-JEPA 2 model; fetch it again")
+        encoder.encoder = model.encoder
         return encoder
 
     def forward(self, frames: Tensor, index: Tensor | None = None) -> Tensor:
@@ -93,6 +88,29 @@ class VJEPA2Encoder(nn.Module):
         for layer in self.encoder.layer:
             tokens, _ = layer(tokens, patch)
         return self.encoder.layernorm(tokens)  # type: ignore[no-any-return]
+
+
+def published_sizes(name: str) -> dict[str, Any]:
+    """The fields of `EncoderConfig` that a published model (hub id or local folder) determines.
+
+    Raises:
+        OSError: There is no such model.
+        ValueError: The model has another tubelet than two frames, patches that are not square, or blocks of another
+            kind than those of every released model.
+    """
+    published, usual = VJEPA2Config.from_pretrained(name), VJEPA2Config()
+    if not isinstance(published.patch_size, int):
+        raise ValueError(f"{name} has patch_size={published.patch_size}; supported are square patches")
+    for key in ("tubelet_size", "in_chans", "hidden_act", "layer_norm_eps", "qkv_bias"):
+        if getattr(published, key) != getattr(usual, key):
+            raise ValueError(f"{name} has {key}={getattr(published, key)}; supported is {getattr(usual, key)}")
+    return {
+        "patch_size": published.patch_size,
+        "width": published.hidden_size,
+        "layers": published.num_hidden_layers,
+        "heads": published.num_attention_heads,
+        "mlp_ratio": published.mlp_ratio,
+    }
 
 
 def _hugging_face_config(config: EncoderConfig) -> VJEPA2Config:

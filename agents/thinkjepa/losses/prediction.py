@@ -29,7 +29,10 @@ def smooth_l1(prediction: Tensor, target: Tensor, beta: float = 1.0) -> Tensor:
 
 
 def mse(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean over all elements of ``(prediction - target)^2``; any shape to a scalar."""
+    """Mean over all elements of ``(prediction - target)^2``; any shape to a scalar.
+
+    The prediction loss of DINO-WM (Zhou et al., arXiv 2411.04983) and PLDM (Sobal et al., arXiv 2502.14819).
+    """
     return (prediction - target).square().mean()
 
 

@@ -43,6 +43,8 @@ def transition(before: Tensor, after: Tensor) -> Tensor:
 def known_mse(prediction: Tensor, target: Tensor, known: Tensor) -> Tensor:
     """Mean squared error over the known entries: ``sum(known * (prediction - target)^2) / sum(known)``; 0 if none is.
 
+    This project's own: `prediction.mse` where some labels are missing.
+
     Args:
         prediction: ``(B, K)``.
         target: ``(B, K)``; unknown entries may hold anything, also NaN.
@@ -90,10 +92,18 @@ class MapReadout(nn.Module):
 
 
 def object_map_loss(read: ObjectMap, seen: ObjectMap) -> Tensor:
-    """Cross-entropy of every word at every token, and squared errors of places where something is.
+    """Cross-entropy of every word at every token, and squared errors of places where something is ::
 
-    Both are summed over a state and divided by its tokens, then averaged over states: a state in which much is seen
-    weighs more.
+        1 / (B N) sum_b sum_n [ - sum_c (w_bnc log s_bnc + (1 - w_bnc) log (1 - s_bnc)) + sum_k (p_bnk - q_bnk)^2 ]
+
+    with the words w that are seen and ``s = sigmoid(logit)`` of those that are read, places p as read and q as seen; an
+    unknown (NaN) q counts nothing. So a state in which much is seen weighs more. This project's own, after detectors
+    that say for every cell of a grid what is centred in it and where: places as in YOLO (Redmon et al., CVPR 2016),
+    each word for itself as the classes of YOLOv3 (Redmon and Farhadi, arXiv 1804.02767).
+
+    Args:
+        read: Logits and places.
+        seen: Words as 0 and 1, and places; the same shapes.
 
     Returns:
         A scalar.

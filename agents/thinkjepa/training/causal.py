@@ -27,6 +27,7 @@ from agents.thinkjepa.training.camera import CameraConfig
 from agents.thinkjepa.training.config import CausalConfig, TrainingError
 from agents.thinkjepa.training.distributed import gathered
 from agents.thinkjepa.training.draws import rng
+from agents.thinkjepa.training.health import Threshold
 from agents.thinkjepa.training.objective import (
     Batch,
     Objective,
@@ -198,7 +199,7 @@ class Causal(Objective):
             numbers |= self._probe(positions, count)
         return numbers
 
-    def thresholds(self, count: int) -> dict[Distance, float]:
+    def thresholds(self, count: int) -> dict[Distance, Threshold]:
         """From pairs of states: an action that moved nothing, and one that did.
 
         Without ground truth: the prediction of a state and the state itself, and a state and the next.

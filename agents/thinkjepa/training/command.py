@@ -13,6 +13,7 @@ model.KEY=VALUE (agents/thinkjepa/config.py). The most important:
   objective=NAME        world_model: causal (default), masked, seed; gpi: goals
   init=CHECKPOINT       what to start from; gpi needs the checkpoint of a world model
   init_gpi=CHECKPOINT   the Goal Projection Interface to start from, where it is in another one
+  init_encoder=MODEL    the published V-JEPA 2 model (folder or hub id) whose encoder a new model starts from
   preset=NAME           tiny, small, paper or paper-l
   camera=NAME           tabletop, or none where it is not known where the camera sees actions
   steps=N batch=N seed=N optimiser.learning_rates.encoder=X device=cpu precision=float32

@@ -297,6 +297,8 @@ class TrainConfig(LoopConfig):
         init: A checkpoint to start from; its configuration replaces ``preset`` and ``camera``.
         init_gpi: A checkpoint whose Goal Projection Interface to start from instead of that of ``init``, which may have
             learned of another world model with states of the same size.
+        init_encoder: A published V-JEPA 2 model (hub id or local folder) whose encoder a new model starts from; its
+            ``model.world_model.encoder.kind`` is ``vjepa2``.
         encode_once: Whether the states of all pictures are computed before the first step and kept in memory (2 N D
             bytes each, in every process), for stages in which the encoder is frozen.
         optimiser: AdamW.
@@ -310,6 +312,7 @@ class TrainConfig(LoopConfig):
     model: dict[str, Any]
     init: str | None
     init_gpi: str | None
+    init_encoder: str | None
     encode_once: bool
     optimiser: OptimiserConfig
     collapse: CollapseConfig
@@ -317,6 +320,8 @@ class TrainConfig(LoopConfig):
     def __post_init__(self) -> None:
         if self.init_gpi is not None and self.init is None:
             raise ValueError("init_gpi is of no use alone: give init, the checkpoint of a world model")
+        if self.init_encoder is not None and self.init is not None:
+            raise ValueError("init_encoder is for a new model, and init has an encoder already: give one of the two")
         if not self.encode_once:
             return
         if self.optimiser.learning_rates.get("encoder"):

@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -70,40 +70,44 @@ def skill(predicted: Tensor, after: Tensor, before: Tensor) -> float:
     return (1 - (predicted - after).square().mean() / copied).item()
 
 
-def predictions_under(
-    world: WorldModel,
-    states: Tensor,
-    actions: Tensor,
-    others: int,
-    *,
-    kept: Tensor | None = None,
-    moved: Tensor | None = None,
-) -> Tensor:
-    """The next state under a sample's own action and under those of the ``others`` samples that follow it.
+def own_and_others(actions: Tensor, others: int, kept: Tensor | None = None) -> Tensor:
+    """Each sample's own action and those of the ``others`` samples that follow it.
+
+    Args:
+        actions: ``(B, 1, A)``.
+        others: How many; at most ``B - 1`` are given.
+        kept: ``(at least others, A)`` booleans: components of the own action that another one is given.
+
+    Returns:
+        ``(B, 1 + others, 1, A)``, the own action first.
+    """
+    others = min(others, len(actions) - 1)
+    tried = torch.stack([actions.roll(-shift, 0) for shift in range(1 + others)], dim=1)
+    if kept is not None:
+        tried[:, 1:] = torch.where(kept[:others, None], tried[:, :1], tried[:, 1:])
+    return tried
+
+
+def predictions_under(world: WorldModel, states: Tensor, tried: Tensor, moved: Tensor | None = None) -> Tensor:
+    """The next state under each of several actions.
 
     Args:
         world: The model.
         states: ``(B, N, D)``.
-        actions: ``(B, 1, A)``.
-        others: How many.
-        kept: ``(at least others, A)`` booleans: components of the own action that another one is given.
+        tried: ``(B, K, 1, A)``, see `own_and_others`.
         moved: ``(B, 2)``, by which the pictures were moved, see `WorldModel.condition`.
 
     Returns:
-        ``(B, 1 + others, N, D)``, the own action first.
+        ``(B, K, N, D)``.
     """
-    tried = torch.stack([actions.roll(-shift, 0) for shift in range(1 + others)], dim=1)  # (B, 1 + others, 1, A)
-    if kept is not None:
-        tried[:, 1:] = torch.where(kept[:others, None], tried[:, :1], tried[:, 1:])
-    repeated = states.repeat_interleave(1 + others, 0)
-    shift = None if moved is None else moved.repeat_interleave(1 + others, 0)
-    after = world.advance(repeated, world.condition(tried.flatten(0, 1), shift))
-    return after.reshape(len(states), 1 + others, *states.shape[1:])
+    count = tried.shape[1]
+    shift = None if moved is None else moved.repeat_interleave(count, 0)
+    after = world.advance(states.repeat_interleave(count, 0), world.condition(tried.flatten(0, 1), shift))
+    return after.reshape(len(states), count, *states.shape[1:])
 
 
 def _action_top1(world: WorldModel, states: Tensor, actions: Tensor) -> float:
-    others = min(_ACTIONS, len(states)) - 1
-    candidates = predictions_under(world, states[:, 0], actions, others)
+    candidates = predictions_under(world, states[:, 0], own_and_others(actions, _ACTIONS - 1))
     distance = (candidates - states[:, 1:2]).square().mean(dim=(2, 3))
     return (distance.argmin(1) == 0).float().mean().item()
 
@@ -165,15 +169,22 @@ def probe_r2(x: Tensor, y: Tensor, held_out_x: Tensor, held_out_y: Tensor, ridge
     return 1 - residual / total if total else float("nan")
 
 
-def calibrated(sides: Callable[[Distance], tuple[Tensor, Tensor]]) -> dict[Distance, float]:
+class Threshold(NamedTuple):
+    """The distance below which a sub-goal counts as reached, and the share of each side that it was told from."""
+
+    distance: float
+    quantile: float
+
+
+def calibrated(sides: Callable[[Distance], tuple[Tensor, Tensor]]) -> dict[Distance, Threshold]:
     """`calibrate` by the strictest of several quantiles, for every distance whose two sides can be separated at all."""
-    thresholds: dict[Distance, float] = {}
+    thresholds: dict[Distance, Threshold] = {}
     for name in get_args(Distance):
         same, apart = sides(name)
         for quantile in _QUANTILES if len(same) and len(apart) else ():
             try:
-                thresholds[name] = calibrate(same, apart, quantile)
+                thresholds[name] = Threshold(calibrate(same, apart, quantile), quantile)
             except ValueError:
-                continue  # not separated so well; the card says which distances have no threshold at all
+                continue  # not separated so well; the card says which quantile it was, and what has no threshold at all
             break
     return thresholds

@@ -168,26 +168,30 @@ def train(
     if prepare is not None:
         run.prepare(prepare)
     ended = Ended(ExitCode.COMPLETED, config.steps)
-    since = _Since(device)
+    since, every = _Since(device), config.every
     for step in range(first, config.steps):
         since.add(run.step(step))
         done = step + 1
         last = done == config.steps
+        logged, measured, saved = (last or done % each == 0 for each in (every.log, every.health, every.save))
         problem = ""
-        if ranks.main and (done % config.every.log == 0 or last):
-            problem = since.problem(done)
+        if ranks.main and (logged or measured):
+            problem = since.problem(done) or run.problem(done)
+        if ranks.main and (logged or problem):
             report.losses(done, since.means())
-        if ranks.main and not problem and (done % config.every.health == 0 or last):
+        if ranks.main and measured and not problem:
             health = run.health()
             report.health(done, health)
             problem = problem_of(done, health)
             if not problem:
                 checkpoint(done, health)
-        stop = interrupted()
+        stop = any_of_all(interrupted(), device)
+        saved = ranks.main and (saved or stop)
+        if saved and not problem:  # what is kept is gone on from
+            problem = since.problem(done) or run.problem(done)
         if any_of_all(bool(problem), device):
             return Ended(ExitCode.COLLAPSED, done, problem)
-        stop = any_of_all(stop, device)
-        if ranks.main and (done % config.every.save == 0 or last or stop):
+        if saved:
             state.save(config.out, run.module, optimiser, done)
         if stop and not last:
             return Ended(ExitCode.INTERRUPTED, done, "stopped; the same command goes on from here")
@@ -261,6 +265,11 @@ class _Run:
         stage.after_step(step, config.steps)
         return {name: value.detach() for name, value in terms.items()} | {"loss": loss.detach(), "gradient": norm}
 
+    def problem(self, step: int) -> str:
+        """Why training cannot go on with the weights as they are; empty if it can."""
+        finite = torch.stack([parameter.isfinite().all() for parameter in self.trained])
+        return "" if finite.all() else _not_finite(step, "a weight")
+
     def health(self) -> dict[str, float]:
         """Measurements in evaluation mode and float32; nothing that training draws is touched."""
         self.module.eval()
@@ -281,6 +290,13 @@ def _training_mode(stage: nn.Module, parts: Collection[nn.Module]) -> None:
     for module in parts:
         if not any(parameter.requires_grad for parameter in module.parameters()):
             module.eval()
+
+
+def _not_finite(step: int, what: str) -> str:
+    return (
+        f"stopped at step {step}: {what} is not finite; lower the learning rates of optimiser, raise "
+        "optimiser.warmup, or give precision=float32"
+    )
 
 
 class _Since:
@@ -304,12 +320,7 @@ class _Since:
     def problem(self, step: int) -> str:
         """Why training cannot go on; empty if it can."""
         wrong = [name for name, value in self._sums.items() if not torch.isfinite(value)]
-        if not wrong:
-            return ""
-        return (
-            f"stopped at step {step}: {wrong[0]} is not finite; lower the learning rates of optimiser, raise "
-            "optimiser.warmup, or give precision=float32"
-        )
+        return _not_finite(step, wrong[0]) if wrong else ""
 
     def means(self) -> dict[str, float]:
         """Means and ``seconds_per_step``; starts anew."""

@@ -18,6 +18,7 @@ from agents.thinkjepa.losses.weights import LossWeights
 from agents.thinkjepa.model import ThinkJEPA
 from agents.thinkjepa.relevance import spot_maps
 from agents.thinkjepa.training.config import LossConfig, TrainingError
+from agents.thinkjepa.training.health import Threshold
 from agents.thinkjepa.training.recordings import Recordings
 
 
@@ -78,7 +79,7 @@ class Objective(nn.Module, ABC):
     def health(self, count: int) -> dict[str, float]:
         """Numbers of this stage on about ``count`` held-out samples; see `health`."""
 
-    def thresholds(self, count: int) -> dict[Distance, float]:  # noqa: ARG002
+    def thresholds(self, count: int) -> dict[Distance, Threshold]:  # noqa: ARG002
         """Distances below which a sub-goal counts as reached, from about ``count`` held-out samples."""
         return {}
 

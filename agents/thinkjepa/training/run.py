@@ -110,8 +110,9 @@ def start(
 
     def checkpoint(step: int, health: Mapping[str, float]) -> None:
         objective.eval()
-        thresholds = objective.thresholds(config.health_samples)
-        card = description(config, recordings, step, health)
+        calibrated = objective.thresholds(config.health_samples)
+        thresholds = {name: threshold.distance for name, threshold in calibrated.items()}
+        card = description(config, recordings, step, health, calibrated)
         save_pretrained(model, config.out / CHECKPOINT, thresholds=thresholds, description=card)
 
     def problem_of(step: int, health: Mapping[str, float]) -> str:

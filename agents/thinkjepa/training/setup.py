@@ -12,6 +12,7 @@ import torch
 
 from agents.devices import choose
 from agents.thinkjepa.checkpoints import Checkpoint, CheckpointError, from_pretrained
+from agents.thinkjepa.distances import Distance
 from agents.thinkjepa.model import ThinkJEPA
 from agents.thinkjepa.training.causal import Causal
 from agents.thinkjepa.training.compose import changed_model, model_config
@@ -24,10 +25,12 @@ from agents.thinkjepa.training.config import (
     TrainingError,
 )
 from agents.thinkjepa.training.draws import seed_torch
+from agents.thinkjepa.training.health import Threshold
 from agents.thinkjepa.training.masked import Masked
 from agents.thinkjepa.training.objective import Objective
 from agents.thinkjepa.training.recordings import Opened, Recordings
 from agents.thinkjepa.training.subgoals import SubGoals
+from agents.thinkjepa.world_model import WorldModel
 
 
 def choose_device(config: LoopConfig) -> tuple[torch.device, bool]:
@@ -50,10 +53,10 @@ def choose_device(config: LoopConfig) -> tuple[torch.device, bool]:
 def make_model(config: TrainConfig, sources: Opened) -> ThinkJEPA:
     """A new model, or that of ``init`` with the changes of ``model``, which may leave layers out but add none.
 
-    A changed Goal Projection Interface starts anew.
+    A changed Goal Projection Interface starts anew; a new model may have the encoder of ``init_encoder``.
 
     Raises:
-        TrainingError: The model does not fit the data, or its changes do not fit the weights of ``init``.
+        TrainingError: The model does not fit the data, or it does not fit the weights of ``init`` or ``init_encoder``.
     """
     camera, action_dim = config.camera, config.data.action_block * sources.action_dim
     if camera is not None and sources.benchmark not in camera.benchmarks:
@@ -63,7 +66,10 @@ def make_model(config: TrainConfig, sources: Opened) -> ThinkJEPA:
         )
     seed_torch(config.seed, "weights")
     if config.init is None:
-        return ThinkJEPA(model_config(config, action_dim))
+        model = ThinkJEPA(model_config(config, action_dim))
+        if config.init_encoder is not None:
+            _take_published(model.world_model, config.init_encoder)
+        return model
     checkpoint = _checkpoint(config.init)
     spoken = checkpoint if config.init_gpi is None else _checkpoint(config.init_gpi, "init_gpi")
     start = asdict(checkpoint.model.config) | {"gpi": asdict(spoken.model.config.gpi)}
@@ -94,6 +100,33 @@ def make_model(config: TrainConfig, sources: Opened) -> ThinkJEPA:
                 f"init_gpi={config.init_gpi} is of states of another size than init={config.init}: {_misfit(error)}"
             ) from error
     return model
+
+
+def _take_published(world: WorldModel, name: str) -> None:
+    """Give a new world model the weights of a published V-JEPA 2 encoder.
+
+    Raises:
+        TrainingError: There is no such model, or the world model's encoder is of another kind or size.
+    """
+    own = world.config.encoder
+    if own.kind != "vjepa2":
+        raise TrainingError(
+            f"init_encoder={name} is for a V-JEPA 2 encoder, the model's is {own.kind}; give "
+            "model.world_model.encoder.kind=vjepa2"
+        )
+    from agents.thinkjepa.vjepa2 import VJEPA2Encoder, published_sizes  # transformers takes seconds to import
+
+    try:
+        wrong = {key: size for key, size in published_sizes(name).items() if getattr(own, key) != size}
+        if wrong:
+            found = ", ".join(f"{key}={size} (the model has {getattr(own, key)})" for key, size in wrong.items())
+            given = " ".join(f"model.world_model.encoder.{key}={size}" for key, size in wrong.items())
+            raise TrainingError(f"init_encoder={name} has {found}; give {given}")
+        world.encoder.load_state_dict(VJEPA2Encoder.from_pretrained(name, own.image_size).state_dict())
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"init_encoder={name}: {str(error).splitlines()[0]}; give the folder or hub id of a V-JEPA 2 model"
+        ) from error
 
 
 def _misfit(error: RuntimeError) -> str:
@@ -141,8 +174,14 @@ def digest(recordings: Recordings) -> str:
     return hashed.hexdigest()
 
 
-def description(config: TrainConfig, recordings: Recordings, step: int, health: Mapping[str, float]) -> str:
-    """Of the model card, in Markdown: data, settings, what ground truth was read, and the last measurements."""
+def description(
+    config: TrainConfig,
+    recordings: Recordings,
+    step: int,
+    health: Mapping[str, float],
+    thresholds: Mapping[Distance, Threshold],
+) -> str:
+    """Of the model card, in Markdown: data, settings, what ground truth was read, thresholds, last measurements."""
     held_out = sum(episode.held_out for episode in recordings.episodes)
     truth = {
         "objects' positions (state auxiliary)": isinstance(config.objective, CausalConfig)
@@ -154,15 +193,20 @@ def description(config: TrainConfig, recordings: Recordings, step: int, health: 
         and config.objective.relevance.named > 0,
     }
     read = ", ".join(name for name, used in truth.items() if used) or "none"
+    encoder = "" if config.init_encoder is None else f", encoder from `{config.init_encoder}`"
     mirrored = ", mirror images among them" if config.data.mirror else ""
+    shares = ", ".join(f"{name}: {threshold.quantile:g}" for name, threshold in thresholds.items()) or "None does"
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in health.items())
     return f"""\
 ## Training
 
-Stage `{config.objective.kind}`, {step} of {config.steps} steps of {config.batch} samples, seed {config.seed}; \
-observation `{config.data.image}`, {config.data.action_block} environment action(s) per model action.
+Stage `{config.objective.kind}`, {step} of {config.steps} steps of {config.batch} samples, \
+seed {config.seed}{encoder}; observation `{config.data.image}`, \
+{config.data.action_block} environment action(s) per model action.
 Data: {len(recordings.frames)} frames of {recordings.benchmark} in {len(recordings.episodes)} episodes{mirrored}, \
 {held_out} of them held out. Ground truth that was read in training: {read}.
+Each threshold lies midway between a quantile of the held-out distances that should count as reached and the quantile \
+one minus it of those that should not: the strictest of 0.9, 0.75 and 0.6 that separates the two. {shares}.
 
 | held-out number | value |
 |---|---|

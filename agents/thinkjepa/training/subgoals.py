@@ -24,6 +24,7 @@ from agents.thinkjepa.training.camera import CameraConfig
 from agents.thinkjepa.training.config import GoalsConfig, TrainingError
 from agents.thinkjepa.training.distributed import gathered
 from agents.thinkjepa.training.draws import rng
+from agents.thinkjepa.training.health import Threshold
 from agents.thinkjepa.training.objective import (
     Batch,
     Objective,
@@ -165,8 +166,7 @@ class SubGoals(Objective):
                 "objective.relevance.named needs a camera and the observations object_states and scene; give "
                 "objective.relevance.named=0"
             )
-        kept = kept_components(model.config.world_model, max(config.alternatives, _HELD_OUT_ALTERNATIVES))
-        self.register_buffer("kept", kept, persistent=False)
+        self._kept = kept_components(model.config.world_model, max(config.alternatives, _HELD_OUT_ALTERNATIVES))
         self._planned_by = distances.Objective(distance=config.ranking.distance)
         self._scenes = Scenes(recordings, block)
         self.texts, self.kinds = self._scenes.texts, self._scenes.kinds
@@ -215,7 +215,10 @@ class SubGoals(Objective):
         return len(self._reached[held_out].first) - 1
 
     def draw(self, indices: npt.NDArray[np.int64], step: int, *, held_out: bool = False) -> Batch:
-        """Rows, actions, words and attention maps."""
+        """Rows, actions, words and attention maps.
+
+        What else could be done is drawn from all of the batch here, and not from the part that a process gets.
+        """
         reached = self._reached[held_out]
         generator = rng(self.seed, "sub-goals", step, int(held_out))
         chosen = np.array([reached.of_transition(int(index), generator) for index in indices])
@@ -234,11 +237,13 @@ class SubGoals(Objective):
         if self.config.others:
             samples |= self._judged(table, moved, generator)
         after = np.where(holding, table.row, table.row + self.block)
+        actions = torch.from_numpy(self.recordings.blocks(table.row[:, None], self.block))
+        others = len(self._kept) if held_out else self.config.alternatives
         return Batch(
             {
                 **samples,
                 "rows": torch.from_numpy(np.stack([table.row, after], axis=1)),
-                "actions": torch.from_numpy(self.recordings.blocks(table.row[:, None], self.block)),
+                "tried": health.own_and_others(actions, others, self._kept),
                 "text": torch.from_numpy(table.text),
                 "kind": torch.from_numpy(table.kind),
                 "holding": torch.from_numpy(holding),
@@ -282,7 +287,8 @@ class SubGoals(Objective):
         before, after = self.states(samples["rows"], shift).unbind(1)
         goal = self.goals(before, samples["text"], samples["relevance"])
         with torch.no_grad():  # goals go to where states are, not the other way round
-            predicted = self._outcomes(before, samples["actions"], self.config.alternatives, self.moved(shift))
+            tried = samples["tried"][:, : 1 + self.config.alternatives]
+            predicted = health.predictions_under(self.model.world_model, before, tried, self.moved(shift))
             after = after.detach()
         holding = samples["holding"]
         reached = torch.where(holding[:, None, None], before, predicted[:, 0])
@@ -325,15 +331,6 @@ class SubGoals(Objective):
         """What predicted states ``(B, K, N, D)`` cost, ``(B, K)``."""
         return self._planned_by(candidates, goal.unsqueeze(1), start=before.unsqueeze(1))
 
-    def _outcomes(self, state: Tensor, actions: Tensor, alternatives: int, moved: Tensor | None = None) -> Tensor:
-        """Predicted states under the executed action and under others: ``(B, 1 + others, N, D)``."""
-        others = min(alternatives, len(state) - 1)
-        return health.predictions_under(self.model.world_model, state, actions, others, kept=self._kept, moved=moved)
-
-    @property
-    def _kept(self) -> Tensor:
-        return self.kept  # type: ignore[return-value]
-
     def goals(self, state: Tensor, text: Tensor, relevance: Tensor) -> Tensor:
         """Goals ``(B, N, D)`` of the sub-goals ``text`` (indices of words) in states ``(B, N, D)``."""
         embeddings: Tensor = self.embeddings  # type: ignore[assignment]
@@ -363,14 +360,15 @@ class SubGoals(Objective):
         samples = batch.samples
         before, after = self.states(samples["rows"]).unbind(1)
         goal = self.goals(before, samples["text"], samples["relevance"])
-        candidates = self._outcomes(before, samples["actions"], _HELD_OUT_ALTERNATIVES)
+        tried = samples["tried"][:, : 1 + _HELD_OUT_ALTERNATIVES]
+        candidates = health.predictions_under(self.model.world_model, before, tried)
         cost = self._cost(candidates, goal, before)
         better = (cost[:, :1] < cost[:, 1:]).float()
-        shares_a_point = self._kept[: better.shape[1]].any(1)
+        shares_a_point = self._kept[: better.shape[1]].any(1).to(better.device)
         better_than_any = better[:, ~shares_a_point].mean(1)
         other_words = self.goals(before, samples["text"].roll(1, 0), samples["relevance"])
         changed = (goal - before).norm(dim=(1, 2)).mean().clamp_min(1e-9)
-        near, far = self._near_and_far(batch, attention=True)(self._planned_by.of_states)
+        near, far = self._near_and_far(batch)(self._planned_by.of_states)
         numbers = {f"held_out/{name}": value.item() for name, value in self.forward(batch).items()}
         numbers |= health.spread(after)
         if self.config.others:
@@ -392,16 +390,18 @@ class SubGoals(Objective):
         return numbers
 
     @torch.no_grad()
-    def thresholds(self, count: int) -> dict[Distance, float]:
-        """From distances of states that reached a sub-goal from its goal there, and likewise of the states before."""
-        return health.calibrated(self._near_and_far(self._held_out(count), attention=False))
+    def thresholds(self, count: int) -> dict[Distance, Threshold]:
+        """From distances of states that reached a sub-goal from its goal there, and likewise of the states before.
 
-    def _near_and_far(self, batch: Batch, *, attention: bool) -> Callable[[Distance], tuple[Tensor, Tensor]]:
+        Goals are projected with the attention maps of training, as an agent projects them with those of its reasoner.
+        """
+        return health.calibrated(self._near_and_far(self._held_out(count)))
+
+    def _near_and_far(self, batch: Batch) -> Callable[[Distance], tuple[Tensor, Tensor]]:
         """Distances of states from the sub-goal's goal in themselves: where it holds, and where it does not yet."""
         samples = batch.samples
-        relevance = samples["relevance"] if attention else torch.ones_like(samples["relevance"])
         before, after = self.states(samples["rows"]).unbind(1)
-        goals = [self.goals(state, samples["text"], relevance) for state in (after, before)]
+        goals = [self.goals(state, samples["text"], samples["relevance"]) for state in (after, before)]
         return lambda name: (DISTANCES[name](after, goals[0]), DISTANCES[name](before, goals[1]))
 
     def _held_out(self, count: int) -> Batch:

@@ -64,6 +64,8 @@ def test_smooth_l1_is_half_the_mse_on_unit_vectors():
 def test_gradients_of_differentiable_losses():
     x, y = normal(6, 4).double().requires_grad_(), normal(6, 4, seed=1).double()
     assert torch.autograd.gradcheck(lambda z: smooth_l1(z, y), x)
+    assert torch.autograd.gradcheck(lambda z: mse(z, y), x)
+    assert torch.autograd.gradcheck(lambda z: known_mse(z, y, y > 0), x)
     assert torch.autograd.gradcheck(lambda z: vicreg(z, y), x)
     assert torch.autograd.gradcheck(lambda z: infonce(z, y, torch.tensor([0, 0, 1, 2, 3, 3])), x)
 
@@ -132,6 +134,30 @@ def test_sigreg_of_a_point_is_a_closed_form():
     expected = 512 * _trapezoid_of(lambda t: np.exp(-(t**2) / 2) * (1 - np.exp(-(t**2) / 2)) ** 2)
     assert sigreg(torch.zeros(512, 8), directions(8)).item() == pytest.approx(expected, rel=1e-4)
     assert expected == pytest.approx(206, abs=1)
+
+
+def _sigreg_in_double(features, axes):
+    """The formula as it is written, with complex numbers and the whole of the integral."""
+    t = np.linspace(-3, 3, 33)
+    gaussian = np.exp(-(t**2) / 2)
+    each = []
+    for axis in axes.T:
+        characteristic = np.mean([np.exp(1j * t * (axis @ row)) for row in features], axis=0)
+        each.append(np.trapezoid(np.abs(characteristic - gaussian) ** 2 * gaussian, t))
+    return len(features) * np.mean(each)
+
+
+def test_sigreg_and_its_gradient_agree_with_finite_differences_of_a_reference():
+    x, axes = (normal(6, 4) * 1.5 + 0.3).requires_grad_(), directions(4, count=5)
+    value = sigreg(x, axes)
+    (gradient,) = torch.autograd.grad(value, x)
+    at, along = x.detach().double().numpy(), axes.double().numpy()
+    assert value.item() == pytest.approx(_sigreg_in_double(at, along), rel=1e-5)
+    for index in np.ndindex(at.shape):
+        step = np.zeros_like(at)
+        step[index] = 1e-5
+        expected = (_sigreg_in_double(at + step, along) - _sigreg_in_double(at - step, along)) / 2e-5
+        assert gradient[index].item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
 def test_sigreg_sees_scale_rank_and_mean():
@@ -238,6 +264,22 @@ def test_seed_weights():
         SEED_WEIGHTS.total({"sigreg": torch.tensor(1.0)})
     with pytest.raises(ValueError, match="some of"):
         SEED_WEIGHTS.total({})
+
+
+def test_the_object_map_loss_agrees_with_a_loop():
+    logits, places, labels = normal(2, 3, 4), normal(2, 3, 3, seed=1), normal(2, 3, 3, seed=2)
+    words = (normal(2, 3, 4, seed=3) > 0).float()
+    labels[0, 1] = math.nan
+    labels[1, 2] = math.nan
+    total = 0.0
+    for state, token in np.ndindex(2, 3):
+        for word in range(4):
+            chance = 1 / (1 + math.exp(-logits[state, token, word].item()))
+            total -= math.log(chance if words[state, token, word] else 1 - chance)
+        if not labels[state, token].isnan().any():
+            total += (places[state, token] - labels[state, token]).square().sum().item()
+    loss = object_map_loss(ObjectMap(logits, places), ObjectMap(words, labels))
+    assert loss.item() == pytest.approx(total / 6, rel=1e-5)
 
 
 def test_the_object_map_is_scored_where_things_are():

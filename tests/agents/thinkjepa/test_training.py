@@ -1,5 +1,7 @@
 """Training of a world model on a toy world: it learns, by whatever losses and data."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,20 @@ def test_the_checkpoint_holds_what_planning_needs(world_model):
     card = (world_model / "checkpoint" / "README.md").read_text()
     assert "Ground truth that was read in training: objects' names and positions (object map)" in card
     assert "| probe_r2 |" in card
+    assert re.search(r"separates the two\. token_cosine: 0\.(9|75|6)[,.]", card)
+
+
+def test_thresholds_are_of_the_strictest_quantile_that_separates():
+    """Sides that overlap a little, more, and altogether."""
+    same, apart = torch.linspace(0, 1, 101), torch.linspace(0, 1, 101)
+    moved = {"token_cosine": 0.9, "pooled_cosine": 0.6, "l1": 0.3, "l2": 0.0}
+    thresholds = health.calibrated(lambda name: (same, apart + moved[name]))
+    assert {name: threshold.quantile for name, threshold in thresholds.items()} == {
+        "token_cosine": 0.9,
+        "pooled_cosine": 0.75,
+        "l1": 0.6,
+    }
+    assert thresholds["pooled_cosine"].distance == pytest.approx((0.75 + 0.25 + 0.6) / 2)
 
 
 def test_masked_pre_training_learns_and_can_be_gone_on_from(overrides, tmp_path):

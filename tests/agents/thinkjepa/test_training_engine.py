@@ -11,13 +11,21 @@ from safetensors.torch import load_file
 
 from agents.thinkjepa.checkpoints import from_pretrained
 from agents.thinkjepa.training import health, run
+from agents.thinkjepa.training.causal import Causal
 from agents.thinkjepa.training.compose import read_config
 from agents.thinkjepa.training.config import CollapseConfig, TrainingError
 from agents.thinkjepa.training.distributed import Ranks
 from agents.thinkjepa.training.loop import ExitCode, collapse, rate_factor
-from agents.thinkjepa.training.state import STATE
+from agents.thinkjepa.training.state import STATE, steps_done
 from harness.cli import main
-from tests.agents.thinkjepa.trained import CPU, MODEL, metrics, state, train
+from tests.agents.thinkjepa.squares import CAMERA
+from tests.agents.thinkjepa.trained import CPU, MODEL, QUICK, metrics, state, train
+
+
+def of_goals(world_model, squares):
+    """What stage 2 on the toy world is given, with everything that it draws; a test adds ``out`` and ``steps``."""
+    given = [f"init={world_model / 'checkpoint'}", "device=cpu", f"data.sources=[{squares}]", *CAMERA, *QUICK[:3]]
+    return [*given, "objective.shift=1", "objective.holding=0.2"]
 
 
 def test_curves_are_written_for_tensorboard(world_model):
@@ -36,16 +44,31 @@ def test_curves_are_written_for_tensorboard(world_model):
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(overrides, tmp_path, objective):
     """With dropout, masks, random attention maps and a moving average."""
     given = [*overrides, f"objective={objective}", "steps=7", "every={log:1,save:100,health:100}"]
-    assert train("world_model", f"out={tmp_path / 'straight'}", *given).step == 7
-    calls = iter(range(100))
-    stopped = train("world_model", f"out={tmp_path / 'cut'}", *given, interrupted=lambda: next(calls) == 2)
-    assert (stopped.code, stopped.step) == (ExitCode.INTERRUPTED, 3)
-    assert train("world_model", f"out={tmp_path / 'cut'}", *given).code == ExitCode.COMPLETED
-    assert state(tmp_path / "straight") == state(tmp_path / "cut")
-    first, second = (from_pretrained(tmp_path / name / "checkpoint") for name in ("straight", "cut"))
+    first, second = straight_and_cut("world_model", tmp_path, given)
     assert first.digest == second.digest
-    steps = [line["step"] for line in metrics(tmp_path / "cut", "train")]
-    assert steps == list(range(1, 8))
+
+
+def test_stage_2_goes_on_bit_for_bit(world_model, squares, tmp_path):
+    """With what it reads goals with and what is usual for kinds of sub-goals, which are no part of the model."""
+    given = [*of_goals(world_model, squares), "steps=7", "every={log:1,save:100,health:100}"]
+    first, second = straight_and_cut("gpi", tmp_path, given)
+    assert first.digest == second.digest
+    kept = load_file(tmp_path / "cut" / STATE)
+    for name in ("usual", "project.read.0.weight"):
+        assert kept[f"objective.{name}"].any(), name
+        assert kept[f"optimiser.exp_avg.{name}"].any(), name
+
+
+def straight_and_cut(target, folder, given):
+    """The checkpoints of a run of 7 steps, and of one that was stopped after 3 and went on; their states are equal."""
+    assert train(target, f"out={folder / 'straight'}", *given).step == 7
+    calls = iter(range(100))
+    stopped = train(target, f"out={folder / 'cut'}", *given, interrupted=lambda: next(calls) == 2)
+    assert (stopped.code, stopped.step) == (ExitCode.INTERRUPTED, 3)
+    assert train(target, f"out={folder / 'cut'}", *given).code == ExitCode.COMPLETED
+    assert state(folder / "straight") == state(folder / "cut")
+    assert [line["step"] for line in metrics(folder / "cut", "train")] == list(range(1, 8))
+    return [from_pretrained(folder / name / "checkpoint") for name in ("straight", "cut")]
 
 
 def test_a_run_that_was_killed_goes_on_bit_for_bit(overrides, tmp_path):
@@ -121,6 +144,39 @@ def test_losses_that_are_not_finite_stop_training(overrides, tmp_path):
     assert "not finite; lower the learning rates of optimiser" in ended.message
 
 
+def test_a_state_that_is_not_finite_is_not_saved(overrides, tmp_path):
+    """Long before the next line of progress: the same command would go on from it."""
+    rates = "optimiser.learning_rates={encoder:1e30,predictor:1e30,readouts:0}"
+    given = [*overrides, rates, "steps=40", "optimiser.warmup=0", "every={log:100,save:1,health:100}"]
+    ended = train("world_model", f"out={tmp_path}", *given)
+    assert ended.code == ExitCode.COLLAPSED
+    assert "not finite; lower the learning rates of optimiser" in ended.message
+    assert steps_done(tmp_path) == ended.step - 1 < 10
+    assert all(torch.isfinite(value).all() for value in load_file(tmp_path / STATE).values())
+
+
+@pytest.mark.parametrize("name", ["save", "health"])
+def test_weights_are_judged_before_they_are_written(overrides, tmp_path, monkeypatch, name):
+    """They may be spoilt by the very step whose loss was still finite."""
+
+    def spoil(stage, step, steps):
+        if step == 2:
+            next(p for p in stage.model.parameters() if p.requires_grad).data.fill_(float("nan"))
+
+    every = "every={log:100,save:100,health:100}".replace(f"{name}:100", f"{name}:1")
+    given = [f"out={tmp_path}", *overrides, "steps=6", every]
+    with monkeypatch.context() as patched:
+        patched.setattr(Causal, "after_step", spoil)
+        ended = train("world_model", *given)
+    assert (ended.code, ended.step) == (ExitCode.COLLAPSED, 3)
+    assert "a weight is not finite" in ended.message
+    if name == "save":
+        assert steps_done(tmp_path) == 2
+    else:
+        assert "2 of 6 steps" in (tmp_path / "checkpoint" / "README.md").read_text()
+    assert train("world_model", *given).code == ExitCode.COMPLETED
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -164,13 +220,19 @@ def test_the_verb_reports_errors_and_prints_the_checkpoint(overrides, tmp_path, 
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_with_the_same_batch(overrides, tmp_path):
-    """Gradients of regulariser and masked means included; dropout is off, since each process has its own."""
+@pytest.mark.parametrize("target", ["world_model", "gpi"])
+def test_two_processes_train_as_one_with_the_same_batch(world_model, overrides, squares, tmp_path, target):
+    """Gradients of regulariser, masked means, InfoNCE and ranking included.
+
+    Dropout is off, since each process has its own.
+    """
     given = [*overrides, "model.world_model.predictor.dropout=0", "steps=3", "optimiser.warmup=0"]
-    assert train("world_model", f"out={tmp_path / 'one'}", *given).code == ExitCode.COMPLETED
+    if target == "gpi":
+        given = [*of_goals(world_model, squares), "steps=3", "optimiser.warmup=0"]
+    assert train(target, f"out={tmp_path / 'one'}", *given).code == ExitCode.COMPLETED
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
     command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
-    command += ["-m", "harness", "train", "world_model", f"out={tmp_path / 'two'}", *given]
+    command += ["-m", "harness", "train", target, f"out={tmp_path / 'two'}", *given]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr

@@ -81,6 +81,24 @@ def test_a_share_of_samples_holds_already(world_model, squares):
     )
 
 
+def test_thresholds_are_calibrated_with_attention_maps(world_model, squares, monkeypatch):
+    """Of goals that are projected as an agent projects them, with the map of its reasoner."""
+    objective = goals_objective(world_model, squares)
+    seen = []
+    project = objective.goals
+
+    def goals(state, text, relevance):
+        seen.append(relevance)
+        return project(state, text, relevance)
+
+    monkeypatch.setattr(objective, "goals", goals)
+    objective.thresholds(32)
+    drawn = objective._held_out(32).samples["relevance"]
+    assert (drawn.amax(1) > 1).any(), "some have a map"
+    assert len(seen) == 2
+    assert all(torch.equal(relevance, drawn) for relevance in seen)
+
+
 @pytest.mark.parametrize("held_out", [False, True])
 def test_other_sub_goals_of_the_scene_are_judged_by_what_the_action_did(world_model, squares, held_out):
     objective = goals_objective(world_model, squares, "objective.others=4", "objective.holding=0.2")

@@ -3,14 +3,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import VJEPA2Config, VJEPA2Model
 
+from agents.thinkjepa.checkpoints import from_pretrained
 from agents.thinkjepa.config import EncoderConfig
 from agents.thinkjepa.images import normalise_frames
 from agents.thinkjepa.masking import SEED_BLOCKS, SHORT_TUBES, sample_masks
+from agents.thinkjepa.training.config import TrainingError
 from agents.thinkjepa.vjepa2 import VJEPA2Encoder
 from agents.thinkjepa.world_model import WorldModel
+from harness.cli import main
+from tests.agents.thinkjepa.squares import CAMERA
 from tests.agents.thinkjepa.tiny import ACTION_DIM, world_config
+from tests.agents.thinkjepa.trained import MODEL, QUICK, train
 
 PUBLISHED = VJEPA2Config(
     patch_size=4,
@@ -81,10 +87,66 @@ def test_it_takes_tube_masks_and_refuses_ragged_ones(published):
     assert sample_masks(SEED_BLOCKS, batch=1, frames=4, side=6, rng=rng).context.numel()
 
 
-def test_another_tubelet_is_refused(tmp_path):
-    VJEPA2Config(tubelet_size=4).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="tubelet_size=4"):
+@pytest.mark.parametrize(("key", "value"), [("tubelet_size", 4), ("layer_norm_eps", 1e-5), ("hidden_act", "relu")])
+def test_what_is_computed_otherwise_is_refused(tmp_path, key, value):
+    VJEPA2Config(**{key: value}).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=f"{key}={value}"):
         VJEPA2Encoder.from_pretrained(str(tmp_path), image_size=224)
+
+
+def test_missing_weights_are_not_replaced_by_random_ones(published):
+    folder, _ = published
+    weights = load_file(folder / "model.safetensors")
+    del weights["encoder.layer.1.norm1.weight"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"holds no encoder\.layer\.1\.norm1\.weight"):
+        VJEPA2Encoder.from_pretrained(str(folder), image_size=24)
+
+
+def given(squares, *encoder):
+    """A short training of a model whose encoder this is, frozen, on the toy world."""
+    sizes = [f"model.world_model.encoder.{item}" for item in ("image_size=16", "patch_size=4", *encoder)]
+    rates = "optimiser.learning_rates={encoder:0,predictor:1e-3}"
+    return [f"data.sources=[{squares}]", "device=cpu", *CAMERA, *MODEL[1:], *QUICK, *sizes, rates, "steps=2"]
+
+
+FITTING = ("kind=vjepa2", "width=24", "layers=2", "heads=2", "mlp_ratio=2.0")
+
+
+def test_training_starts_from_published_weights(published, squares, tmp_path):
+    folder, model = published
+    out = tmp_path / "run"
+    assert main(["train", "world_model", f"out={out}", *given(squares, *FITTING), f"init_encoder={folder}"]) == 0
+    trained = from_pretrained(out / "checkpoint").model.world_model.encoder
+    weights = model.encoder.state_dict()
+    assert trained.encoder.state_dict().keys() == weights.keys()
+    for name, weight in trained.encoder.state_dict().items():
+        assert torch.equal(weight, weights[name]), name
+    assert f"encoder from `{folder}`" in (out / "checkpoint" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "more", "message"),
+    [
+        (("width=24", "layers=2", "heads=2"), [], r"the model's is vit; give model\.world_model\.encoder\.kind=vjepa2"),
+        (
+            ("kind=vjepa2", "width=24", "layers=2", "heads=4", "mlp_ratio=4.0"),
+            [],
+            r"heads=2 \(the model has 4\), mlp_ratio=2\.0 .* 4\.0\); give model\.world_model\.encoder\.heads=2 ",
+        ),
+        (
+            FITTING,
+            ["init_encoder=/no/such/folder"],
+            r"init_encoder=/no/such/folder: .*; give the folder or hub id of a V-JEPA 2 model",
+        ),
+        (FITTING, ["init=elsewhere"], "init has an encoder already: give one of the two"),
+    ],
+)
+def test_a_published_encoder_must_fit(published, squares, tmp_path, encoder, more, message):
+    overrides = [*given(squares, *encoder), f"init_encoder={published[0]}", *more]
+    with pytest.raises(TrainingError, match=message):
+        train("world_model", f"out={tmp_path / 'run'}", *overrides)
+    assert not (tmp_path / "run").exists()
 
 
 def test_it_is_a_world_models_encoder():
