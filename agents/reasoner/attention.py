@@ -44,8 +44,9 @@ class Watch:
     seen: dict[int, Tensor] = field(default_factory=dict)
 
     def mean(self) -> Tensor:
-        """Weights of the first of the batch, averaged over layers and heads, ``(R, C)``."""
-        return torch.stack([self.seen[layer][0].mean(dim=0) for layer in sorted(self.layers)]).mean(dim=0)
+        """Weights averaged over layers and heads, ``(B, R, C)``; empty without layers."""
+        means = [self.seen[layer].mean(dim=1) for layer in sorted(self.layers)]
+        return torch.stack(means).mean(dim=0) if means else torch.empty(0)
 
 
 _watch: ContextVar[Watch | None] = ContextVar("_watch", default=None)
@@ -140,5 +141,6 @@ def _weights(query: Tensor, key: Tensor, mask: Tensor | None, scaling: float | N
         mask = (places <= watch.rows.unsqueeze(1))[None, None]
     else:
         mask = mask[:, :, watch.rows]
-    logits = logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask
+    least = torch.finfo(logits.dtype).min  # and not -inf: padding sees nothing, and its weights must be numbers
+    logits = logits.masked_fill(~mask, least) if mask.dtype == torch.bool else logits + mask
     return logits.float().softmax(dim=-1)[..., watch.columns]

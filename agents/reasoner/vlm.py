@@ -157,7 +157,7 @@ class VLMReasoner:
         self.calls += 1
         with watching(self._layers, rows.to(self._device), columns.to(self._device)) as watch:
             self._model.model(**self._on_device(inputs), use_cache=False)
-        return watch.mean().cpu()
+        return watch.mean()[0].cpu()
 
     @torch.no_grad()
     def _embed(self, text: str) -> Tensor:

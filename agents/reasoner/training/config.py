@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from agents.reasoner.tiny import TinySizes
@@ -27,11 +27,13 @@ class PlanDataConfig:
             that asks again; the others have to be answered from the picture.
         described: Share of samples in which the picture is to be described instead: what there is, what it rests on
             and where. Those words depend on nothing but the picture.
+        aloud: Whether answers say first what rests on what, and then the sub-goals: a chain of thought.
     """
 
     sources: Annotated[tuple[Path, ...], Field(min_length=1)]
     told: Share
     described: Annotated[float, Field(ge=0, lt=1)]
+    aloud: bool
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -64,6 +66,8 @@ class ReasonerConfig(LoopConfig):
         lora: The adapter that another model gets; ``None`` trains all its weights. ``tiny`` has none.
         checkpointing: Whether activations are computed twice instead of kept, for models that need much memory.
         pieces: A batch goes through the model in so many pieces of answers of like length, which pads them less.
+        grounding: Weight of the loss that asks of the language model's last layer to look at a thing where it names it;
+            0 leaves attention alone.
         optimiser: AdamW.
     """
 
@@ -73,4 +77,11 @@ class ReasonerConfig(LoopConfig):
     lora: LoraConfig | None
     checkpointing: bool
     pieces: PositiveInt
+    grounding: NonNegativeFloat
     optimiser: RateConfig
+
+    def __post_init__(self) -> None:
+        if self.grounding and self.checkpointing:
+            raise ValueError(
+                f"grounding={self.grounding:g} watches attention, which rules checkpointing=true out: give grounding=0"
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ from harness.plans import PlansError, Question, digest, read_plans
 
 DESCRIBE = f"{IMAGE}\nWhat is there, what does it rest on, and where is it?"
 """The question whose answer depends on nothing but the picture."""
+
+NEAR = 0.08
+"""Of the picture's side: who names a thing is to look as near to its centre as this. A large cube is 0.1 wide."""
 
 _OF_TOKENS = ("input_ids", "attention_mask", "mm_token_type_ids")
 _IGNORED = -100
@@ -64,9 +68,13 @@ def asked(question: Question, *, told: bool) -> str:
     return prompt(question.task, [Attempt(text, reached=True) for text in question.reached] if told else ())
 
 
-def answer(question: Question) -> str:
-    """The sub-goals as they are to be written."""
-    return write(Plan(tuple(Step(said.text, said.objects) for said in question.subgoals)))
+def answer(question: Question, *, aloud: bool) -> str:
+    """The sub-goals as they are to be written; ``aloud`` says first what rests on what: ``red cube on blue zone``."""
+    plan = write(Plan(tuple(Step(said.text, said.objects) for said in question.subgoals)))
+    if not aloud:
+        return plan
+    seen = sorted(f"{thing.phrase} on {thing.on}" for thing in question.things if thing.on)
+    return "\n".join([*seen, plan])
 
 
 def description(question: Question) -> str:
@@ -82,10 +90,27 @@ def texts(questions: Sequence[Question]) -> Iterator[str]:
     """All that has to be read and written."""
     yield DESCRIBE
     for question in questions:
-        yield from (question.task, answer(question), description(question), *question.reached)
+        yield from (question.task, answer(question, aloud=True), description(question), *question.reached)
 
 
 # ---------------------------------------------------------------------------------------------- batches
+
+
+@dataclass(frozen=True)
+class Example:
+    """A question and its answer.
+
+    Attributes:
+        encoded: Their tokens.
+        near: Where each token of the answer is to look, ``(L, h * w)``: at the thing that it names; nowhere if it names
+            none.
+    """
+
+    encoded: Encoded
+    near: Tensor
+
+    def __len__(self) -> int:
+        return int(self.encoded.inputs["input_ids"].shape[1])
 
 
 @dataclass(frozen=True)
@@ -95,10 +120,14 @@ class Piece:
     Attributes:
         inputs: Of the model, padded on the left.
         labels: The last tokens ``(B, L)``, -100 where there is no answer.
+        near: Where these are to look, ``(B, L, S)``.
+        image: The tokens of the picture, ``(B, 1, S)``.
     """
 
     inputs: dict[str, Tensor]
     labels: Tensor
+    near: Tensor
+    image: Tensor
 
 
 @dataclass(frozen=True)
@@ -111,7 +140,7 @@ class Batch:
         device: Where pieces go.
     """
 
-    examples: tuple[Encoded, ...]
+    examples: tuple[Example, ...]
     padding: int
     device: torch.device
 
@@ -121,29 +150,46 @@ class Batch:
 
     def pieces(self, count: int) -> Iterator[Piece]:
         """All samples, from the shortest to the longest."""
-        ordered = sorted(self.examples, key=lambda example: example.inputs["input_ids"].shape[1])
+        ordered = sorted(self.examples, key=len)
         size = -(-len(ordered) // count)
         for first in range(0, len(ordered), size):
             yield self._collated(ordered[first : first + size])
 
-    def _collated(self, examples: Sequence[Encoded]) -> Piece:
-        longest = max(example.inputs["input_ids"].shape[1] for example in examples)
+    def _collated(self, examples: Sequence[Example]) -> Piece:
+        longest = max(map(len, examples))
         inputs = {}
-        for name in examples[0].inputs:
-            rows = [example.inputs[name] for example in examples]
+        for name in examples[0].encoded.inputs:
+            rows = [example.encoded.inputs[name] for example in examples]
             if name in _OF_TOKENS:
                 fill = self.padding if name == "input_ids" else 0
                 rows = [_padded(row, longest, fill) for row in rows]
             inputs[name] = torch.cat(rows).to(self.device)
-        answers = [example.inputs["input_ids"][:, example.asked :] for example in examples]
+        answers = [example.encoded.inputs["input_ids"][:, example.encoded.asked :] for example in examples]
         most = max(one.shape[1] for one in answers)
         labels = torch.cat([_padded(one, most, _IGNORED) for one in answers])
-        return Piece(inputs, labels.to(self.device))
+        near = torch.zeros(len(examples), most, longest, dtype=torch.bool)
+        image = torch.zeros(len(examples), 1, longest, dtype=torch.bool)
+        for place, example in enumerate(examples):
+            columns = example.encoded.image + longest - len(example)
+            near[place, most - len(example.near) :, columns] = example.near
+            image[place, 0, columns] = True
+        return Piece(inputs, labels.to(self.device), near.to(self.device), image.to(self.device))
 
 
-def encoded(chat: Chat, question: Question, asks: str, says: str) -> Encoded:
-    """Tokens of a question about its picture, and of the whole answer."""
-    return chat.encode(question.picture(), asks, says + chat.tokenizer.eos_token)
+def example(chat: Chat, question: Question, asks: str, says: str) -> Example:
+    """Tokens of a question about its picture and of the whole answer, and where these are to look."""
+    tokens = chat.encode(question.picture(), asks, says + chat.tokenizer.eos_token)
+    height, width = tokens.grid
+    down, across = torch.meshgrid(*((torch.arange(n) + 0.5) / n for n in tokens.grid), indexing="ij")
+    near = torch.zeros(len(tokens.characters), height * width, dtype=torch.bool)
+    phrases = sorted({thing.phrase for thing in question.things}, key=len, reverse=True)
+    for named in re.finditer(rf"\b(?:{'|'.join(map(re.escape, phrases))})\b", says):
+        rows = tokens.rows(named.span()) - tokens.asked
+        for thing in question.things:
+            if thing.phrase == named[0]:
+                distance = torch.hypot(across - thing.u, down - thing.v).flatten()
+                near[rows] |= distance <= max(NEAR, float(distance.min()))
+    return Example(tokens, near)
 
 
 def _padded(row: Tensor, length: int, fill: int) -> Tensor:

@@ -111,7 +111,7 @@ def _stage(config: ReasonerConfig, data: Data, device: torch.device, *, bf16: bo
         loaded.model.activation_checkpointing_enable({"use_reentrant": False})
     seed_torch(config.seed, "adapter")
     model = with_adapter(loaded.model, config.lora) if frozen and config.lora is not None else loaded.model
-    return Tuning(model, loaded.chat, data, config)
+    return Tuning(loaded._replace(model=model), data, config)
 
 
 def _card(config: ReasonerConfig, data: Data, step: int, health: Mapping[str, float]) -> str:

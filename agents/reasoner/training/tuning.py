@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agents.reasoner.chat import Chat
+from agents.reasoner.attention import watching
+from agents.reasoner.loading import Loaded
+from agents.reasoner.prompt import parse
 from agents.reasoner.training.config import LoraConfig, ReasonerConfig
-from agents.reasoner.training.data import DESCRIBE, Batch, Data, Piece, answer, asked, description, encoded
+from agents.reasoner.training.data import DESCRIBE, Batch, Data, Piece, answer, asked, description, example
 from agents.thinkjepa.training.draws import rng
+from harness.plans import Question
 
 LANGUAGE_ATTENTION = r".*(language_model|text_model).*\.(q_proj|k_proj|v_proj|o_proj)"
 """What an adapter is added to: a plain list of names would hit the vision towers of SmolVLM and LLaVA as well."""
@@ -25,39 +29,48 @@ LANGUAGE_ATTENTION = r".*(language_model|text_model).*\.(q_proj|k_proj|v_proj|o_
 _MEASURED = 8
 """Answers that are measured at a time."""
 
+_LEAST = 1e-6
+"""Share of the attention that is told from none."""
 
+
+@dataclass(frozen=True)
 class AnswerLoss:
-    """There is one term."""
+    """What is said, and where it is looked meanwhile."""
+
+    grounding: float
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """It."""
-        return terms["answer"]
+        """Both, or the one that there is."""
+        return terms["answer"] + self.grounding * terms.get("looks", 0.0)
 
 
 class Tuning(nn.Module):
     """A model that learns to answer; the `Stage` of ``harness train reasoner``.
 
-    The loss is the cross-entropy of the answers' tokens, summed over a batch and divided by the number of answers and
-    by the mean length of one: it is a mean over samples, so pieces and processes may share a batch, and every token
-    counts alike.
+    The loss ``answer`` is the cross-entropy of the answers' tokens, summed over a batch and divided by the number of
+    answers and by the mean length of one: it is a mean over samples, so pieces and processes may share a batch, and
+    every token counts alike. ``looks`` is ``-log`` of the share of the attention on the picture that lies near a
+    thing, averaged over the tokens that name one, and then over samples.
 
     Args:
-        model: An image-text-to-text model of transformers, with an adapter or without.
-        chat: Its tokenizer and preprocessing.
+        loaded: An image-text-to-text model of transformers, with an adapter or without, its tokenizer and
+            preprocessing, and the layers that are to look.
         data: What is learnt.
         config: How.
     """
 
-    weights = AnswerLoss()
-
-    def __init__(self, model: Any, chat: Chat, data: Data, config: ReasonerConfig) -> None:
+    def __init__(self, loaded: Loaded, data: Data, config: ReasonerConfig) -> None:
         super().__init__()
-        self.model: Any = model
-        self._chat, self._data, self._config = chat, data, config
+        self.model: Any = loaded.model
+        self.weights = AnswerLoss(config.grounding)
+        self._chat, self._layers, self._data, self._config = loaded.chat, loaded.layers, data, config
+        chat = loaded.chat
         padding = chat.tokenizer.pad_token_id
         self._padding = int(chat.tokenizer.eos_token_id if padding is None else padding)
         some = data.train[:: max(1, len(data.train) // 256)]
-        self._mean_length = float(np.mean([len(chat.tokenizer(answer(question))["input_ids"]) for question in some]))
+        self._mean_length = float(
+            np.mean([len(chat.tokenizer(self._answer(question))["input_ids"]) for question in some])
+        )
         self._device = torch.device("cpu")
 
     def place(self, device: torch.device) -> None:
@@ -76,19 +89,26 @@ class Tuning(nn.Module):
         for index, (described, told) in zip(indices, shares, strict=True):
             question = self._data.train[index]
             if described < self._config.data.described:
-                examples.append(encoded(self._chat, question, DESCRIBE, description(question)))
+                examples.append(example(self._chat, question, DESCRIBE, description(question)))
             else:
                 asks = asked(question, told=told < self._config.data.told)
-                examples.append(encoded(self._chat, question, asks, answer(question)))
+                examples.append(example(self._chat, question, asks, self._answer(question)))
         return Batch(tuple(examples), self._padding, torch.device("cpu"))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss of a batch, as the term ``answer``."""
-        sums = []
+        """The terms ``answer`` and, unless nothing is asked of attention, ``looks``."""
+        grounded = self._config.grounding > 0
+        answers, looks = [], []
         for piece in batch.pieces(self._config.pieces):
-            logits = self._logits(piece)
-            sums.append(functional.cross_entropy(logits.flatten(0, 1), piece.labels.flatten(), reduction="sum"))
-        return {"answer": torch.stack(sums).sum() / (len(batch.examples) * self._mean_length)}
+            logits, attention = self._run(piece, self._layers if grounded else ())
+            answers.append(functional.cross_entropy(logits.flatten(0, 1), piece.labels.flatten(), reduction="sum"))
+            if grounded:
+                naming = piece.near.any(dim=-1)
+                surprise = -(_share(attention, piece) + _LEAST).log() * naming
+                looks.append((surprise.sum(dim=-1) / naming.sum(dim=-1).clamp_min(1)).sum())
+        number = len(batch.examples)
+        terms = {"answer": torch.stack(answers).sum() / (number * self._mean_length)}
+        return terms | ({"looks": torch.stack(looks).sum() / number} if grounded else {})
 
     def after_step(self, step: int, steps: int) -> None:
         """Nothing."""
@@ -98,36 +118,44 @@ class Tuning(nn.Module):
         """Of about ``count`` held-out questions, asked as agents do.
 
         ``held_out`` is the loss per token, ``tokens`` the share that is right. ``answers`` and ``first`` are the shares
-        of answers and of first sub-goals that greedy decoding gives to the letter: it does where every token is right
-        given the ones before it, so nothing needs to be generated. A plan of other moves can be as good: see
-        `harness check-plans`.
+        of answers and of what is said up to the first sub-goal that greedy decoding gives to the letter: it does where
+        every token is right given the ones before it, so nothing needs to be generated. A plan of other moves can be as
+        good: see `harness check-plans`. ``looks`` is the share of attention that lies near what is named.
         """
         chosen = rng(self._config.seed, "health").permutation(len(self._data.held_out))[:count]
         questions = [self._data.held_out[index] for index in np.sort(chosen)]
         loss, right, tokens, answers, first = 0.0, 0, 0, 0, 0
+        looks: list[float] = []
         for start in range(0, len(questions), _MEASURED):
             some = questions[start : start + _MEASURED]
             batch = Batch(
-                tuple(encoded(self._chat, q, asked(q, told=True), answer(q)) for q in some), self._padding, self._device
+                tuple(example(self._chat, q, asked(q, told=True), self._answer(q)) for q in some),
+                self._padding,
+                self._device,
             )
-            firsts = {id(one): _first(one.characters, answer(q)) for one, q in zip(batch.examples, some, strict=True)}
-            ordered = sorted(batch.examples, key=lambda one: one.inputs["input_ids"].shape[1])
+            firsts = {
+                id(one): _first(one.encoded.characters, self._answer(q))
+                for one, q in zip(batch.examples, some, strict=True)
+            }
+            ordered = sorted(batch.examples, key=len)
             (piece,) = batch.pieces(1)
-            logits = self._logits(piece)
+            logits, attention = self._run(piece, self._layers)
+            looks += _share(attention, piece)[piece.near.any(dim=-1)].tolist()
             loss += float(functional.cross_entropy(logits.flatten(0, 1), piece.labels.flatten(), reduction="sum"))
-            for row, labels, example in zip(logits.argmax(dim=-1), piece.labels, ordered, strict=True):
+            for row, labels, one in zip(logits.argmax(dim=-1), piece.labels, ordered, strict=True):
                 own = labels >= 0
                 hits = (row == labels)[own]
                 right += int(hits.sum())
                 tokens += len(hits)
                 answers += bool(hits.all())
-                first += bool(hits[: firsts[id(example)]].all())
+                first += bool(hits[: firsts[id(one)]].all())
         number = len(questions)
         return {
             "held_out": loss / tokens,
             "tokens": right / tokens,
             "answers": answers / number,
             "first": first / number,
+            "looks": float(np.mean(looks)),
         }
 
     def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:  # type: ignore[override]  # noqa: ARG002
@@ -154,15 +182,29 @@ class Tuning(nn.Module):
     def _trained(self) -> Iterator[tuple[str, nn.Parameter]]:
         return ((name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad)
 
-    def _logits(self, piece: Piece) -> Tensor:
-        """Of the tokens that are labelled, ``(B, L, V)`` in float32."""
+    def _answer(self, question: Question) -> str:
+        return answer(question, aloud=self._config.data.aloud)
+
+    def _run(self, piece: Piece, layers: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Logits of the tokens that are labelled ``(B, L, V)`` and their attention ``(B, L, S)``, both in float32.
+
+        A token's logits are those that it is told from. Its attention is its own, the mean of these layers; empty where
+        there are none.
+        """
         inputs = {
             name: value.to(self.model.dtype) if value.is_floating_point() else value
             for name, value in piece.inputs.items()
         }
-        keep = piece.labels.shape[1] + 1
-        logits: Tensor = self.model(**inputs, use_cache=False, logits_to_keep=keep).logits
-        return logits[:, :-1].float()
+        length, whole = piece.labels.shape[1], piece.near.shape[2]
+        places = torch.arange(whole, device=piece.labels.device)
+        with watching(layers, places[-length:], places) as watch:
+            logits: Tensor = self.model(**inputs, use_cache=False, logits_to_keep=length + 1).logits
+        return logits[:, :-1].float(), watch.mean()
+
+
+def _share(attention: Tensor, piece: Piece) -> Tensor:
+    """Of the attention on the picture, how much lies where it is to lie, ``(B, L)``."""
+    return (attention * piece.near).sum(dim=-1) / (attention * piece.image).sum(dim=-1).clamp_min(_LEAST)
 
 
 def with_adapter(model: Any, config: LoraConfig) -> Any:
@@ -187,6 +229,6 @@ def make_optimiser(stage: Tuning, config: ReasonerConfig) -> torch.optim.AdamW:
 
 
 def _first(characters: Tensor, text: str) -> int:
-    """Tokens of the first line of an answer."""
-    end = len(text.partition("\n")[0])
+    """Tokens of an answer up to the end of its first sub-goal."""
+    end = parse(text).steps[0].span[1]
     return int((characters[:, 0] < end).sum())

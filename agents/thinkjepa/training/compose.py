@@ -165,7 +165,8 @@ def _first_problem(error: ValidationError, prefix: str = "") -> str:
         return f"unknown key {key}"
     given = problem["input"]
     shown = f"={given}" if isinstance(given, str | int | float | list | tuple | bool) else ""
-    return f"{key}{shown}: {problem['msg'].removeprefix('Value error, ')}"
+    where = f"{key}{shown}: " if key else ""
+    return where + problem["msg"].removeprefix("Value error, ")
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText
 
 from agents.reasoner import ReplayReasoner, SubGoal, record
 from agents.reasoner.loading import VLMConfig
@@ -77,8 +79,12 @@ def stage(out: Path, plans: Path, *overrides: str) -> Tuning:
 
 def test_answers_are_read_as_they_were_stated(plans: Path) -> None:
     for question in read_plans(plans):
-        steps = parse(answer(question)).steps
-        assert [(step.text, step.objects) for step in steps] == [(s.text, s.objects) for s in question.subgoals]
+        for aloud in (False, True):
+            plan = parse(answer(question, aloud=aloud))
+            stated = [(step.text, step.objects) for step in plan.steps]
+            assert stated == [(said.text, said.objects) for said in question.subgoals]
+            resting = [thing for thing in question.things if thing.on]
+            assert len(plan.reasoning.splitlines()) == (len(resting) if aloud else 0)
         assert (question.reached == ()) == (asked(question, told=True) == asked(question, told=False))
         lines = description(question).splitlines()
         assert len(lines) == len(question.things)
@@ -107,22 +113,53 @@ def test_the_loss_is_that_of_each_answer_by_itself(plans: Path, tmp_path: Path) 
     tuning = stage(tmp_path / "a", plans).eval()
     batch = tuning.draw(np.arange(4), 0)
     total = 0.0
-    for example in batch.examples:
-        labels = example.inputs["input_ids"].clone()
-        labels[:, : example.asked] = -100
+    for encoded in (example.encoded for example in batch.examples):
+        labels = encoded.inputs["input_ids"].clone()
+        labels[:, : encoded.asked] = -100
         count = int((labels >= 0).sum())
-        total += float(tuning.model(**example.inputs, labels=labels).loss) * count
-    loss = float(tuning(batch)["answer"])
-    assert loss == pytest.approx(total / (4 * tuning._mean_length), rel=1e-4)
-    halves = [float(tuning(batch.part(rows, CPU))["answer"]) for rows in (slice(0, 2), slice(2, 4))]
-    assert loss == pytest.approx(sum(halves) / 2, rel=1e-4)
+        total += float(tuning.model(**encoded.inputs, labels=labels).loss) * count
+    losses = tuning(batch)
+    assert float(losses["answer"]) == pytest.approx(total / (4 * tuning._mean_length), rel=1e-4)
+    halves = [tuning(batch.part(rows, CPU)) for rows in (slice(0, 2), slice(2, 4))]
+    for term, loss in losses.items():
+        assert float(loss) == pytest.approx(sum(float(half[term]) for half in halves) / 2, rel=1e-4), term
+
+
+@torch.no_grad()
+def test_who_names_a_thing_is_to_look_at_it(plans: Path, tmp_path: Path) -> None:
+    """Against the attention of transformers' slow path, token by token."""
+    tuning = stage(tmp_path / "d", plans, "data.described=0.5", "sizes.merge=1").eval()
+    batch = tuning.draw(np.arange(4), 0)
+    slow = AutoModelForImageTextToText.from_pretrained(tmp_path / "d" / "made", attn_implementation="eager").eval()
+    expected = 0.0
+    for index, example in enumerate(batch.examples):
+        question, encoded = tuning._data.train[index], example.encoded
+        seen = slow(**encoded.inputs, use_cache=False, output_attentions=True).attentions[-1][0].mean(dim=0)
+        says = tuning._chat.decode(encoded.inputs["input_ids"][0, encoded.asked :].tolist())
+        surprises = []
+        for (start, stop), row in zip(encoded.characters.tolist(), seen[encoded.asked :], strict=True):
+            phrases = sorted({thing.phrase for thing in question.things}, key=len, reverse=True)
+            named = [m for m in re.finditer("|".join(phrases), says) if start < m.end() and stop > m.start()]
+            things = [thing for thing in question.things if named and thing.phrase == named[0][0]]
+            near = 0.0
+            for cell, weight in enumerate(row[encoded.image].tolist()):
+                down, across = (cell // 4 + 0.5) / 4, (cell % 4 + 0.5) / 4
+                half = 1 / 8 + 1e-6
+                if any(abs(across - thing.u) < half and abs(down - thing.v) < half for thing in things):
+                    near += weight
+            if things:
+                surprises.append(-np.log(near / float(row[encoded.image].sum()) + 1e-6))
+        expected += float(np.mean(surprises)) / 4
+    assert float(tuning(batch)["looks"]) == pytest.approx(expected, rel=1e-3)
+    assert expected == pytest.approx(np.log(16), rel=0.1), "an untrained one looks everywhere alike"
 
 
 def test_what_is_drawn(plans: Path, tmp_path: Path) -> None:
     def questions(*overrides: str) -> list[str]:
         tuning = stage(tmp_path / "b", plans, *overrides)
         examples = tuning.draw(np.arange(tuning.samples()), 0).examples
-        return [tuning._chat.decode(one.inputs["input_ids"][0, : one.asked].tolist()) for one in examples]
+        encoded = [example.encoded for example in examples]
+        return [tuning._chat.decode(one.inputs["input_ids"][0, : one.asked].tolist()) for one in encoded]
 
     described, told = DESCRIBE.partition("\n")[2], "Sub-goals so far"
     plain = questions("data.described=0", "data.told=0")
@@ -157,7 +194,8 @@ def test_it_learns_and_is_examined(plans: Path, tmp_path: Path, capsys: pytest.C
     losses = [line["answer"] for line in lines if line["what"] == "train"]
     assert losses[-1] < 0.4 * losses[0]
     (health,) = [line for line in lines if line["what"] == "health"]
-    assert health["tokens"] > 0.5
+    assert health["tokens"] > 0.4
+    assert health["looks"] > 0.25, "of four cells"
     assert 0 <= health["answers"] <= health["first"] <= 1
     assert "held-out number" in (out / "checkpoint" / "README.md").read_text()
 
@@ -251,11 +289,12 @@ def test_greedy_answers_to_the_letter_are_found_without_generating(plans: Path, 
     optimiser = torch.optim.AdamW(tuning.parameters(), lr=3e-3)
     for step in range(60):
         optimiser.zero_grad()
-        tuning(tuning.draw(np.zeros(1, np.int64), step))["answer"].backward()
+        tuning.weights.total(tuning(tuning.draw(np.zeros(1, np.int64), step))).backward()
         optimiser.step()
     tuning.eval()
     health = tuning.health(8)
     assert health.pop("held_out") < 0.5
+    assert health.pop("looks") > 0.3, "of 4 cells"
     assert health == {"tokens": 1, "answers": 1, "first": 1}
     tuning.save(tmp_path / "learnt")
     reasoner = VLMReasoner(VLMConfig(model=str(tmp_path / "learnt"), device="cpu"), world_config())
@@ -266,6 +305,7 @@ def test_an_adapter_of_another_model(plans: Path, tmp_path: Path) -> None:
     """LoRA touches the language model's attention only, and is all that is saved; in either precision."""
     base = make_tiny(texts(list(read_plans(plans))), tmp_path / "base", TinySizes(**SIZES))
     given = [f"data.sources=[{plans}]", f"model={base}", "lora={rank:4,alpha:8}", "steps=8", "checkpointing=true"]
+    given += ["grounding=0"]
     before = (base / "model.safetensors").read_bytes()
     ended = train(f"out={tmp_path / 'run'}", *given, "every={log:4,save:4,health:8}")
     assert ended.code == ExitCode.COMPLETED
@@ -289,6 +329,7 @@ def test_an_adapter_of_another_model(plans: Path, tmp_path: Path) -> None:
         (["sizes.width=50"], "do not fit heads"),
         (["objective=causal"], "unknown key objective"),
         (["steps=0"], "steps=0"),
+        (["checkpointing=true"], r"^grounding=0\.3 .* give grounding=0"),
         (["out="], "out has no value; give one, for example out=runs/reasoner"),
     ],
 )
