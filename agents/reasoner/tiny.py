@@ -61,7 +61,14 @@ class TinySizes:
             raise ValueError(f"vision_width={self.vision_width} and width={self.width} do not fit heads={self.heads}")
 
 
-def make_tiny(texts: Iterable[str], folder: str | Path, sizes: TinySizes | None = None, *, seed: int = 0) -> Path:
+def make_tiny(
+    texts: Iterable[str],
+    folder: str | Path,
+    sizes: TinySizes | None = None,
+    *,
+    seed: int = 0,
+    init: str | Path | None = None,
+) -> Path:
     """Write a model that `VLMReasoner` loads.
 
     It knows the words of ``texts`` and of `prompt`, each with and without a space before it; digits and punctuation
@@ -75,12 +82,14 @@ def make_tiny(texts: Iterable[str], folder: str | Path, sizes: TinySizes | None 
         folder: Made if it is missing.
         sizes: ``None`` for the default ones.
         seed: Of its weights.
+        init: Folder of another such model, of the same sizes, whose weights it begins with; words that only one of the
+            two knows do not matter.
 
     Returns:
         ``folder``.
 
     Raises:
-        ReasonerError: The folder holds a model already.
+        ReasonerError: The folder holds a model already, or ``init`` none of these sizes.
     """
     from transformers import SmolVLMForConditionalGeneration, SmolVLMImageProcessorPil
 
@@ -91,11 +100,39 @@ def make_tiny(texts: Iterable[str], folder: str | Path, sizes: TinySizes | None 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = SmolVLMForConditionalGeneration(_config(sizes, tokenizer))
+    if init is not None:
+        _begin_with(model, tokenizer, Path(init))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     side = {"longest_edge": sizes.image_size}
     SmolVLMImageProcessorPil(size=side, max_image_size=side, do_image_splitting=False).save_pretrained(folder)
     return folder
+
+
+def _begin_with(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Take over the weights of another model, and its vectors of the words that both know."""
+    from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+    try:
+        other: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        words: dict[str, int] = AutoTokenizer.from_pretrained(folder).get_vocab()
+    except (OSError, ValueError) as error:
+        raise ReasonerError(f"init={folder} cannot be loaded; give a folder that `train reasoner` wrote") from error
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    known = [(own, words[word]) for word, own in vocabulary.items() if word in words]
+    here, there = (torch.tensor(ids) for ids in zip(*known, strict=True))
+    weights, old = dict(model.named_parameters()), dict(other.named_parameters())
+    of_words = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
+    for name in weights.keys() | old.keys():
+        shapes = [set_[name].shape[id(weights.get(name)) in of_words :] for set_ in (weights, old) if name in set_]
+        if len(shapes) < 2 or shapes[0] != shapes[1]:
+            raise ReasonerError(f"init={folder} has other sizes ({name}); give one that was made with the same `sizes`")
+    with torch.no_grad():
+        for name, weight in weights.items():
+            if id(weight) in of_words:
+                weight[here] = old[name][there]
+            else:
+                weight.copy_(old[name])
 
 
 def _config(sizes: TinySizes, tokenizer: Any) -> Any:

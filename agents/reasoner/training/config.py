@@ -63,6 +63,8 @@ class ReasonerConfig(LoopConfig):
         data: What is trained on.
         model: ``tiny``, which is made from the words of the data and trained as a whole; or a folder or hub id.
         sizes: Of ``tiny``.
+        init: Whose weights ``tiny`` begins with: an earlier one of the same sizes, its folder or the name of a shipped
+            one.
         lora: The adapter that another model gets; ``None`` trains all its weights. ``tiny`` has none.
         checkpointing: Whether activations are computed twice instead of kept, for models that need much memory.
         pieces: A batch goes through the model in so many pieces of answers of like length, which pads them less.
@@ -74,6 +76,7 @@ class ReasonerConfig(LoopConfig):
     data: PlanDataConfig
     model: Annotated[str, Field(min_length=1)]
     sizes: TinySizes
+    init: str | None
     lora: LoraConfig | None
     checkpointing: bool
     pieces: PositiveInt
@@ -81,6 +84,8 @@ class ReasonerConfig(LoopConfig):
     optimiser: RateConfig
 
     def __post_init__(self) -> None:
+        if self.init is not None and self.model != TINY:
+            raise ValueError(f"init={self.init} is for model={TINY}; leave it away, model={self.model} has weights")
         if self.grounding and self.checkpointing:
             raise ValueError(
                 f"grounding={self.grounding:g} watches attention, which rules checkpointing=true out: give grounding=0"

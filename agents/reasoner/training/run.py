@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import torch
 from rich.console import Console
 
-from agents.reasoner.loading import VLMConfig, load
+from agents.reasoner.loading import VLMConfig, load, located
 from agents.reasoner.protocol import ReasonerError
 from agents.reasoner.tiny import make_tiny
 from agents.reasoner.training.config import TINY, ReasonerConfig
@@ -94,7 +94,8 @@ def _make(config: ReasonerConfig, data: Data) -> None:
     partial = config.out / f"{_MADE}.part"
     if not (config.out / _MADE).exists():
         shutil.rmtree(partial, ignore_errors=True)
-        make_tiny(texts(data.train), partial, config.sizes, seed=config.seed).rename(config.out / _MADE)
+        init = None if config.init is None else located(config.init)
+        make_tiny(texts(data.train), partial, config.sizes, seed=config.seed, init=init).rename(config.out / _MADE)
 
 
 def _stage(config: ReasonerConfig, data: Data, device: torch.device, *, bf16: bool) -> Tuning:

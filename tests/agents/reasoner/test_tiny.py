@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,31 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     one, same, other = (make_tiny(TEXTS, tmp_path / n, SMALL, seed=s) for n, s in (("a", 0), ("b", 0), ("c", 1)))
     weights = [(folder / "model.safetensors").read_bytes() for folder in (one, same, other)]
     assert weights[0] == weights[1] != weights[2]
+
+
+def test_a_model_begins_with_the_weights_of_another(tmp_path: Path) -> None:
+    """It says what the other says, word for word, though it knows other words beside."""
+    old, made = (
+        Chat(str(folder), AutoConfig.from_pretrained(folder), side=1)
+        for folder in (
+            make_tiny(TEXTS, tmp_path / "old", SMALL, seed=1),
+            make_tiny((*TEXTS[:2], "a green vase"), tmp_path / "made", SMALL, init=tmp_path / "old"),
+        )
+    )
+    logits = []
+    for chat, folder in ((old, "old"), (made, "made")):
+        model = AutoModelForImageTextToText.from_pretrained(tmp_path / folder)
+        words = sorted(old.tokenizer.get_vocab().keys() & made.tokenizer.get_vocab().keys())
+        with torch.no_grad():
+            said = model(**chat.encode(picture(), prompt(TEXTS[0])).inputs).logits[0, -1]
+        logits.append(said[chat.tokenizer.convert_tokens_to_ids(words)])
+    assert len(old.tokenizer) != len(made.tokenizer)
+    torch.testing.assert_close(*logits)
+    for wrong in (replace(SMALL, width=32), replace(SMALL, layers=1), replace(SMALL, layers=3)):
+        with pytest.raises(ReasonerError, match="has other sizes"):
+            make_tiny(TEXTS, tmp_path / "wrong", wrong, init=tmp_path / "old")
+    with pytest.raises(ReasonerError, match="cannot be loaded"):
+        make_tiny(TEXTS, tmp_path / "wrong", SMALL, init=tmp_path / "none")
 
 
 @pytest.mark.parametrize("sizes", [{"image_size": 100}, {"width": 100, "heads": 3}])

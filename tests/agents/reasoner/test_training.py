@@ -329,6 +329,7 @@ def test_an_adapter_of_another_model(plans: Path, tmp_path: Path) -> None:
         (["sizes.width=50"], "do not fit heads"),
         (["objective=causal"], "unknown key objective"),
         (["steps=0"], "steps=0"),
+        (["model=x", "init=y"], "^init=y is for model=tiny"),
         (["checkpointing=true"], r"^grounding=0\.3 .* give grounding=0"),
         (["out="], "out has no value; give one, for example out=runs/reasoner"),
     ],
