@@ -66,6 +66,28 @@ def test_plain_pandas_reads_it(collected: Dataset) -> None:
     assert tasks.loc["go 1", "task_index"] == 1
 
 
+def test_hugging_face_datasets_reads_it(collected: Dataset, tmp_path: Path) -> None:
+    """Without anything of this project, and without network."""
+    datasets = pytest.importorskip("datasets", reason="the package datasets is no dependency: pip install datasets")
+    datasets.disable_progress_bars()
+    files = str(collected.root / "data" / "*" / "*.parquet")
+    loaded = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path))
+    features = collected.info["features"]
+    assert set(loaded.column_names) == set(features)
+    assert len(loaded) == collected.info["total_frames"]
+    row = loaded[1]
+    for name, feature in features.items():
+        if feature["dtype"] not in ("image", "string"):
+            assert list(np.atleast_1d(row[name]).shape) == feature["shape"], name
+    own = collected.episode(0)
+    np.testing.assert_array_equal(row["action"], own["action"][1])
+    np.testing.assert_array_equal(row["observation.x"], own["observation.x"][1])
+    assert row["observation.words"] == own["observation.words"][1]
+    picture = loaded.cast_column("observation.images.rgb", datasets.Image())[1]["observation.images.rgb"]
+    assert list(np.array(picture).shape) == features["observation.images.rgb"]["shape"]
+    np.testing.assert_array_equal(np.array(picture), own["observation.images.rgb"][1])
+
+
 def test_the_rows_say_what_happened(collected: Dataset) -> None:
     run_dir = collected.root.parent
     with RunReader(run_dir) as reader:
