@@ -117,6 +117,8 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
     checkpoints = _checkpoints(agent_class, arguments)
     try:
         agent_class.check_settings(arguments, benchmark.action_space(), benchmark.control_hz())
+        if (truth := benchmark.truth()) is not None:
+            agent_class.check_truth(arguments, truth)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     identity = RunIdentity(
