@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -82,22 +82,21 @@ class OracleGoal(PlanningAgent[_Lane]):
         self._goal = goal
         self._expert = _agent(expert) if expert else None
 
+    @classmethod
+    def check_truth(cls, settings: Mapping[str, Any], truth: type) -> None:
+        """See `Agent.check_truth`: whether there is a picture of the goal that is asked for."""
+        _require_picture(truth, settings["goal"], bool(settings["expert"]))
+
     def begin(self, view: TaskView, observation: Observation) -> _Lane:  # noqa: ARG002
         """Look at the final goal.
 
         Raises:
-            ValueError: The environment has no picture of the goal.
+            ValueError: The environment has no such picture.
         """
         truth = view.privileged
+        _require_picture(type(truth), self._goal, self._expert is not None)
         if isinstance(truth, ShowsGoal):
             return _Lane(view, picture=truth.goal_image() if self._goal == "final" else None)
-        if not isinstance(truth, Rehearses) or self._expert is None:
-            raise ValueError(
-                "agent=oracle_goal needs a picture of the goal: use it with benchmark=thinkbench or subgoals, or, in "
-                "a world that can be rehearsed, with agent.expert=CLASS"
-            )
-        if self._goal == "next":
-            raise ValueError("agent.goal=next: this world shows no next step; use agent.goal=final")
         picture, events = self._rehearsed(view, truth)
         return _Lane(view, picture=picture, events=events)
 
@@ -125,6 +124,19 @@ class OracleGoal(PlanningAgent[_Lane]):
     def aim(self, lanes: Sequence[_Lane], states: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:  # noqa: ARG002
         """See `PlanningAgent.aim`."""
         return self.encode([lane.picture for lane in lanes if lane.picture is not None], shift)
+
+
+def _require_picture(truth: type, goal: str, has_expert: bool) -> None:
+    """Raise ``ValueError`` unless ground truth of that class shows the goal, or an expert can bring it about."""
+    if issubclass(truth, ShowsGoal):
+        return
+    if not issubclass(truth, Rehearses) or not has_expert:
+        raise ValueError(
+            "agent=oracle_goal needs a picture of the goal: use it with benchmark=thinkbench or subgoals, or, in "
+            "a world that can be rehearsed, with agent.expert=CLASS"
+        )
+    if goal == "next":
+        raise ValueError("agent.goal=next: this world shows no next step; use agent.goal=final")
 
 
 def _agent(target: str) -> Agent:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from baselines.play import label
+from envs.arrays import FloatArray
 from envs.tabletop.actions import MAX_TURN, Primitive, from_unit, skill_action
 from envs.tabletop.linear import norm
 from envs.tabletop.scene import WorldState
@@ -26,8 +26,6 @@ from thinkbench.subgoals.env import SubgoalTruth
 from thinkbench.subgoals.goals import KINDS, SubGoal, holding
 from thinkbench.subgoals.solver import next_action
 from thinkbench.symbolic import UnsolvableError
-
-FloatArray = npt.NDArray[np.float64]
 
 NEAR_MISS = (0.01, 0.07)
 """How far beside an object's outline a near miss picks, metres; the skill itself forgives 0.02, so some are none."""

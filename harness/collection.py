@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.datacard import card
-from harness.dataset import DATA_PATH, EPISODES_PATH, FORMAT_VERSION, IMAGE_TYPE, file_sha256
+from harness.dataset import DATA_PATH, EPISODES_PATH, FORMAT_VERSION, IMAGE_PREFIX, IMAGE_TYPE, file_sha256
 from harness.recording import SHAPES_KEY
 from harness.records import EpisodeResult, Outcome
-from harness.store import PlannedEpisode, RunReader
+from harness.store import PlannedEpisode, RunReader, StoreError
 
 DATASET_FOLDER = "dataset"
 SHARDS_FOLDER = "shards"
@@ -35,20 +35,86 @@ FILES_PER_CHUNK = 1000
 _PARQUET: Mapping[str, Any] = {"compression": "zstd", "compression_level": 1, "use_dictionary": False}
 
 
-def write_shard(run_dir: Path, result: EpisodeResult) -> None:
-    """Keep the recording of an attempt, if it has one; a later attempt at the same episode replaces it."""
-    if result.recording is None:
-        return
-    folder = run_dir / DATASET_FOLDER / SHARDS_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{result.key}.parquet"
-    partial = path.with_suffix(".part")
-    with partial.open("wb") as stream:
-        pq.write_table(result.recording, stream, **_PARQUET)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
-    _sync(folder)
+class ColumnsError(StoreError):
+    """Episodes of one collection do not have the same columns; the message says which, where, and what to do."""
+
+
+class Shards:
+    """The recordings of a run while it goes on.
+
+    Args:
+        run_dir: The run's folder; episodes that were recorded before are found there.
+        plan: Its episodes.
+    """
+
+    def __init__(self, run_dir: Path, plan: Sequence[PlannedEpisode]) -> None:
+        self._folder = run_dir / DATASET_FOLDER / SHARDS_FOLDER
+        self._names = {planned.key: planned.spec.episode_id for planned in plan}
+        self._columns: _Columns | None = None
+        for path in sorted(self._folder.glob("*.parquet")):
+            if path.stem in self._names:
+                self._columns = _Columns(_described(pq.read_schema(path)), self._names[path.stem])
+                break
+
+    def write(self, result: EpisodeResult) -> None:
+        """Keep the recording of an attempt, if it has one; a later attempt at the same episode replaces it.
+
+        Which columns an episode has, only its environment knows. So this is the first that can be seen of episodes
+        that differ: collecting ends there, and not after the last one.
+
+        Raises:
+            ColumnsError: Its columns are not those of the episodes before. They stay where they are.
+        """
+        if result.recording is None:
+            return
+        found = _Columns(_described(result.recording.schema), self._names[result.key])
+        if self._columns is None:
+            self._columns = found
+        self._columns.require(found, self._folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{result.key}.parquet"
+        partial = path.with_suffix(".part")
+        with partial.open("wb") as stream:
+            pq.write_table(result.recording, stream, **_PARQUET)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+        _sync(self._folder)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """What the columns of an episode hold, as ``features`` of ``meta/info.json`` says it."""
+
+    features: Mapping[str, dict[str, Any]]
+    episode: str
+
+    def require(self, found: _Columns, shards: Path) -> None:
+        """Raise `ColumnsError` unless another episode has the same; ``shards`` holds what has been recorded."""
+        names = dict.fromkeys([*self.features, *found.features])
+        different = [name for name in names if self.features.get(name) != found.features.get(name)]
+        if not different:
+            return
+        name = different[0]
+        here, there = (_in_words(columns.features.get(name)) for columns in (self, found))
+        keys = [_key(name) for name in self.features if name.startswith("observation.") and name not in different]
+        apart = "collect such episodes apart"
+        if all(name.startswith("observation.") for name in different) and keys:
+            apart = f"leave it out (record=[{','.join(keys)}] in a new collection), or {apart}"
+        raise ColumnsError(
+            f"episodes of a dataset have the same columns, but {name} is {here} in {self.episode} and {there} in "
+            f"{found.episode}: let the environment give it one shape and type, {apart}; what was recorded stays in "
+            f"{shards}"
+        )
+
+
+def _key(column: str) -> str:
+    """The observation that a column holds."""
+    return column.removeprefix(IMAGE_PREFIX).removeprefix("observation.")
+
+
+def _in_words(feature: dict[str, Any] | None) -> str:
+    return "missing" if feature is None else f"{feature['dtype']} {tuple(feature['shape'])}"
 
 
 def build_dataset(run_dir: Path, control_hz: float | None) -> Path:
@@ -60,6 +126,9 @@ def build_dataset(run_dir: Path, control_hz: float | None) -> Path:
 
     Returns:
         The dataset's folder.
+
+    Raises:
+        ColumnsError: Episodes differ in their columns; all shards stay.
     """
     root = run_dir / DATASET_FOLDER
     shards = root / SHARDS_FOLDER
@@ -128,6 +197,7 @@ class _Building:
     label_rows: list[dict[str, Any]] = field(default_factory=list)
     frames: int = 0
     features: dict[str, Any] = field(default_factory=dict)
+    _columns: _Columns | None = None
     _stats: dict[str, _Moments] = field(default_factory=dict)
     _writer: Any = None
     _file: int = -1
@@ -141,7 +211,10 @@ class _Building:
             instructions[label.start : label.end] = [label.instruction] * (label.end - label.start)
             self.label_rows.append({"episode_index": number, **vars(label)})
         indices = [self.tasks.setdefault(text, len(self.tasks)) for text in instructions]
-        shapes = json.loads(shard.schema.metadata[SHAPES_KEY.encode()])
+        columns = _Columns(_described(shard.schema), planned.spec.episode_id)
+        if self._columns is None:
+            self._columns = columns
+        self._columns.require(columns, self.root / SHARDS_FOLDER)
         table = shard.drop_columns(["task", "instruction"]).replace_schema_metadata(None)
         for name, values in (
             ("episode_index", np.full(length, number)),
@@ -149,7 +222,8 @@ class _Building:
             ("task_index", np.array(indices)),
         ):
             table = table.append_column(name, pa.array(values, pa.int64()))
-        self._describe(table, shapes)
+        if not self.features:
+            self._describe(table, columns)
         self._write(table)
         for name in self._stats:
             self._stats[name].add(_numbers(table[name]))
@@ -177,13 +251,10 @@ class _Building:
         )
         self.frames += length
 
-    def _describe(self, table: pa.Table, shapes: Mapping[str, list[int]]) -> None:
-        features = {name: _feature(table.schema.field(name).type, shapes.get(name, [])) for name in table.column_names}
-        if not self.features:
-            self.features = features
-            self._stats = {n: _Moments() for n, f in features.items() if f["dtype"] not in ("image", "string")}
-        elif features != self.features:
-            raise ValueError(f"episodes differ in their columns: {features} after {self.features}; collect them apart")
+    def _describe(self, table: pa.Table, columns: _Columns) -> None:
+        of_numbers = {column.name: _feature(column.type, []) for column in table.schema}
+        self.features = {name: columns.features.get(name, of_numbers[name]) for name in table.column_names}
+        self._stats = {n: _Moments() for n, f in self.features.items() if f["dtype"] not in ("image", "string")}
 
     def _write(self, table: pa.Table) -> None:
         """One row group per episode, so that each can be read alone."""
@@ -274,6 +345,12 @@ class _Moments:
         spread = np.sqrt(self.squares / self.count)
         named = {"min": self.low, "max": self.high, "mean": self.mean, "std": spread}
         return {name: np.asarray(value).tolist() for name, value in named.items()} | {"count": [self.count]}
+
+
+def _described(recording: Any) -> dict[str, dict[str, Any]]:
+    """The features of a recording, from its schema."""
+    shapes = json.loads(recording.metadata[SHAPES_KEY.encode()])
+    return {column.name: _feature(column.type, shapes.get(column.name, [])) for column in recording}
 
 
 def _feature(kind: Any, shape: list[int]) -> dict[str, Any]:

@@ -221,6 +221,18 @@ class Agent(ABC):
             ValueError: They do not; the message names the key and the remedy.
         """
 
+    @classmethod  # noqa: B027
+    def check_truth(cls, settings: Mapping[str, Any], truth: type) -> None:
+        """Refuse settings that a benchmark's ground truth cannot serve; asked before a run starts, where it is known.
+
+        Args:
+            settings: As in `content`.
+            truth: `Benchmark.truth`.
+
+        Raises:
+            ValueError: It cannot; the message names the key and the remedy.
+        """
+
     @classmethod
     def checkpoint_path(cls, name: str) -> Path | None:
         """What identifies the checkpoint that a parameter ``checkpoint`` or ``*_checkpoint`` names: a file or folder.
@@ -417,6 +429,10 @@ class Benchmark(ABC):
 
     def action_space(self) -> gymnasium.spaces.Box | None:
         """The actions that every environment of `make_env` takes; ``None`` where they are not known before."""
+        return None
+
+    def truth(self) -> type | None:
+        """The class of what `TaskEnv.privileged` gives in every environment; ``None`` where it is not known before."""
         return None
 
     @abstractmethod

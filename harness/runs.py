@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness import provenance
-from harness.collection import build_dataset, write_shard
+from harness.collection import Shards, build_dataset
 from harness.config import Composed, RunConfig, parse_video
 from harness.dataset import ImageFormat
 from harness.executors.base import Executor, InterruptedRunError
@@ -117,6 +117,8 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
     checkpoints = _checkpoints(agent_class, arguments)
     try:
         agent_class.check_settings(arguments, benchmark.action_space(), benchmark.control_hz())
+        if (truth := benchmark.truth()) is not None:
+            agent_class.check_truth(arguments, truth)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     identity = RunIdentity(
@@ -288,10 +290,11 @@ def _execute(prepared: PreparedRun, writer: RunWriter) -> ExitCode:
     tally = Tally(len(prepared.plan), counts)
     display = make_display(tally, f"{config.benchmark['name']} / {config.agent['name']}")
     renderer = prepared.identity.fingerprint.get("renderer")
+    shards = Shards(writer.run_dir, prepared.plan)
     writer.begin_session(provenance.collect(asdict(config.executor)) | {"renderer": renderer})
 
     def record(result: EpisodeResult, final: bool) -> None:
-        write_shard(writer.run_dir, result)  # first, so that what the store calls done is on disk
+        shards.write(result)  # first, so that what the store calls done is on disk
         writer.record(_video_kept(result, config), final=final)
         tally.add(result, final)
         display.finished(result, final)

@@ -20,7 +20,7 @@ from envs.tabletop.cameras import CAMERAS
 from envs.tabletop.robot import Visuals
 from envs.tabletop.world import CONTROL_HZ, WORLD_VERSION
 from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, MeanCell, RateCell, Table, derive_seed
-from thinkbench.env import ThinkBenchEnv
+from thinkbench.env import ThinkBenchEnv, ThinkBenchTruth
 from thinkbench.generator import Wording, generate
 from thinkbench.names import NAME
 from thinkbench.shift_draws import draws_path, key, load_draws, rehearsed
@@ -266,6 +266,10 @@ class ThinkBench(Benchmark):
     def action_space(self) -> Box:
         """That of the protocol's control."""
         return action_space(self.protocol.control)
+
+    def truth(self) -> type:
+        """See `Benchmark.truth`."""
+        return ThinkBenchTruth
 
     def control_hz(self) -> float | None:
         """20 actions per second in delta control; skills take as long as they take."""

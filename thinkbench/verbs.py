@@ -70,21 +70,18 @@ def _renew(suite: Suite, path: Path, workers: int) -> int:
     from thinkbench.certificates import surroundings
 
     made: dict[str, Certificate] = {}
-    failed = 0
     fresh = parallel(_fresh_certificate, suite.records, workers)
     for record, certificate in watched(fresh, len(suite.records), "certify"):
         if isinstance(certificate, Certificate):
             made[record.episode_id] = certificate
         else:
-            failed += 1
             print(f"{record.episode_id}: {certificate}", flush=True)
-    if failed:
+    if failed := len(suite.records) - len(made):
         print(f"{failed} of {len(suite.records)} episodes cannot be certified; {path} stays as it was")
         return DIFFERENT
-    certificates = {record.episode_id: made[record.episode_id] for record in suite.records}
-    changed = sum(certificates[name] != suite.certificates[name] for name in certificates)
+    changed = sum(made[name] != suite.certificates[name] for name in made)
     made_with = {**suite.made_with, **surroundings()}
-    write_suite(replace(suite, certificates=certificates, made_with=made_with), path)
+    write_suite(replace(suite, certificates=made, made_with=made_with), path)
     print(f"{path}: {suite.label}, {changed} of {len(made)} certificates are other ones")
     return 0
 

@@ -22,7 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
+from httpx2 import HTTPError
+from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
@@ -40,6 +41,7 @@ SHIPPED = Path(__file__).parents[1] / "checkpoints"
 """Models that come with the project, a folder each."""
 
 _CHECKED = (CONFIG, WEIGHTS)
+_FILES = (*_CHECKED, SUMS, CARD)
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -70,19 +72,38 @@ class _Config:
 
 
 def save_pretrained(
-    model: ThinkJEPA, folder: Path, *, thresholds: Mapping[Distance, float] | None = None, description: str = ""
+    model: ThinkJEPA,
+    folder: Path,
+    *,
+    thresholds: Mapping[Distance, float] | None = None,
+    description: str = "",
+    push_to_hub: bool = False,
+    repo_id: str | None = None,
+    private: bool | None = None,
 ) -> str:
-    """Write a checkpoint; one that is there is replaced.
+    """Write a checkpoint, and upload it if asked to; one that is there is replaced.
 
     Args:
         model: Its weights keep their dtype.
         folder: Made where it does not exist.
         thresholds: See `Checkpoint`.
         description: Of the model card, in Markdown: data, training command, seed, results.
+        push_to_hub: Whether the folder is uploaded once it is written, in one commit, with the token of
+            ``hf auth login``.
+        repo_id: Where to: ``organisation/name``, made where it does not exist. `from_pretrained` loads it from there.
+        private: Whether a repository that is made is private; the hub's default if not given.
 
     Returns:
         The checkpoint's digest.
+
+    Raises:
+        CheckpointError: There is no such id, and nothing is written; or the hub did not take the folder, which stays.
     """
+    if push_to_hub != (repo_id is not None) or (repo_id is not None and not _HUB_ID.fullmatch(repo_id)):
+        raise CheckpointError(
+            f"push_to_hub={push_to_hub} with repo_id={repo_id}: to upload, give push_to_hub=True and "
+            "repo_id=organisation/name"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SUMS).unlink(missing_ok=True)
     config = _Config(FORMAT_VERSION, model.config, dict(thresholds or {}))
@@ -90,6 +111,8 @@ def save_pretrained(
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS)
     (folder / CARD).write_text(_card(model, config, description))
     (folder / SUMS).write_text("".join(f"{file_sha256(folder / name)}  {name}\n" for name in _CHECKED))
+    if repo_id is not None:
+        _upload(folder, repo_id, private)
     return file_sha256(folder / SUMS)
 
 
@@ -152,11 +175,25 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
             f"{source}: no such folder, no shipped model ({', '.join(sorted(shipped))}), no hub id (organisation/name)"
         )
     try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=[CONFIG, WEIGHTS, SUMS, CARD]))
+        return Path(snapshot_download(source, revision=revision, allow_patterns=list(_FILES)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
             f"{source}: no such folder, and the hub did not give it ({type(error).__name__}: {error}); "
             "check the name, the revision and the network, or give a local folder"
+        ) from error
+
+
+def _upload(folder: Path, repo_id: str, private: bool | None) -> None:
+    try:
+        api = HfApi()
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=repo_id, folder_path=folder, allow_patterns=list(_FILES), commit_message="Save a checkpoint"
+        )
+    except (HTTPError, HFValidationError, OSError) as error:
+        raise CheckpointError(
+            f"{folder} is written, but the hub did not take it as {repo_id} ({type(error).__name__}: {error}); log in "
+            f"with `hf auth login`, check the name and the network, then `hf upload {repo_id} {folder}`"
         ) from error
 
 

@@ -33,6 +33,9 @@ class WorldModel(nn.Module):
 
     Actions are in the environment's units; ``action_mean`` and ``action_std`` (of the training data, kept with the
     weights) bring them to unit scale.
+
+    Attributes:
+        objective: What `get_cost` scores by, as the planner's setting of the same name; set it before solving.
     """
 
     action_mean: Tensor
@@ -41,6 +44,7 @@ class WorldModel(nn.Module):
     def __init__(self, config: WorldModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.objective = Objective()
         self.encoder = _make_encoder(config.encoder)
         self.predictor = Predictor(
             config.predictor,
@@ -188,10 +192,10 @@ class WorldModel(nn.Module):
             candidates: ``(E, P, H, A)``.
 
         Returns:
-            ``(E, P)``, by the default `Objective`.
+            ``(E, P)``, by ``objective``.
         """
         relevance = info["relevance"][:, 0] if "relevance" in info else None
-        return self.cost(info["state"][:, 0], info["goal"][:, 0], candidates, Objective(), relevance)
+        return self.cost(info["state"][:, 0], info["goal"][:, 0], candidates, self.objective, relevance)
 
 
 def _make_encoder(config: EncoderConfig) -> nn.Module:

@@ -24,6 +24,7 @@ from envs.calvin.layouts import Scene
 from envs.calvin.official_env import OfficialCalvinEnv, find_package, is_installed
 from envs.calvin.tasks import PLAY, TASKS
 from envs.calvin.training import PLAY_STEPS, training_chain, training_scene, training_state
+from envs.calvin.truth import PlayTableTruth
 from envs.calvin.world import CONTROL_HZ, LedVariant
 from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, MeanCell, RateCell, Stage, Table, derive_seed
 
@@ -217,6 +218,10 @@ class Calvin(Benchmark):
     def action_space(self) -> Box:
         """That of the protocol's mode."""
         return action_space(ActionMode(self.protocol.action_mode))
+
+    def truth(self) -> type:
+        """See `Benchmark.truth`."""
+        return PlayTableTruth
 
     def control_hz(self) -> float:
         """30 actions per second."""

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from envs.arrays import FloatArray
 from envs.calvin.chains import State, generate_chains, initial_states
-from envs.calvin.initial import ROBOT_OBS, FloatArray, SceneHash, scene_obs
+from envs.calvin.initial import ROBOT_OBS, SceneHash, scene_obs
 from envs.calvin.tasks import TASKS
 
 DATA_FILE = Path(__file__).with_name("data") / "chains.json.gz"

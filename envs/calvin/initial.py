@@ -13,9 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from envs.arrays import FloatArray
 
 ROBOT_OBS: FloatArray = np.array(
     [

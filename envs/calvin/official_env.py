@@ -27,11 +27,12 @@ import numpy.typing as npt
 import pybullet
 from omegaconf import DictConfig, OmegaConf
 
+from envs.arrays import FloatArray
 from envs.bullet.client import Renderer, resolved
 from envs.calvin.assets import AssetSet
 from envs.calvin.env import OBSERVATION_KEYS, PlayTableEnv
 from envs.calvin.layouts import LAYOUTS, Layout, Scene
-from envs.calvin.table import BLOCKS, FloatArray, table_digest
+from envs.calvin.table import BLOCKS, table_digest
 from envs.calvin.tasks import BlockInfo, Bodies, SceneInfo
 from envs.calvin.world import LedVariant
 

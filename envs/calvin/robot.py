@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.floating[Any]]
+from harness.interfaces import Action
 
 BASE_POSITION = (-0.34, -0.46, 0.24)
 REST_JOINTS = (-1.21779206, 1.03987646, 2.11978261, -2.34205014, -0.87015947, 1.64119353, 0.55344866)
@@ -101,7 +101,7 @@ class Robot:
         self.target_position = np.array(position)
         self.target_euler = np.array(self._euler(orientation))
 
-    def act_relative(self, action: FloatArray) -> None:
+    def act_relative(self, action: Action) -> None:
         """Move the commanded pose by ``action`` (7,): xyz in 0.02 m, Euler xyz in 0.05 rad, gripper +1 open / -1 close.
 
         Scaling happens in the action's own precision, as in the public code; the protocol's actions are ``float32``.
@@ -110,7 +110,7 @@ class Robot:
         self.target_euler += action[3:6] * ORIENTATION_SCALE
         self._move_to(self.target_position, self._quaternion(self.target_euler), action[6])
 
-    def act_absolute(self, action: FloatArray) -> None:
+    def act_absolute(self, action: Action) -> None:
         """Go to ``action``: position (3, m), Euler xyz (3, rad) or quaternion (4), gripper +1 / -1.
 
         The commanded pose of relative actions stays where it was.

@@ -9,11 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from envs.arrays import FloatArray
 from envs.bullet.digest import dynamic_state
 from envs.calvin.layouts import Layout
 from envs.calvin.tasks import Bodies, SceneInfo
-
-FloatArray = npt.NDArray[np.float64]
 
 BLOCKS = ("block_red", "block_blue", "block_pink")
 

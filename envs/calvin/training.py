@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from envs.arrays import FloatArray
 from envs.calvin.chains import SHELF, State, chains_from, initial_states
-from envs.calvin.initial import FloatArray
 from envs.calvin.layouts import LAYOUTS, Layout, Scene
 
 PLAY_STEPS = 900

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-import numpy.typing as npt
-
+from envs.arrays import FloatArray
 from envs.calvin.language import INSTRUCTIONS
 from envs.calvin.layouts import Layout
 from envs.calvin.table import PlayTable
 from envs.calvin.tasks import Bodies, SceneInfo
 from harness.interfaces import StatedSubGoal, TaskEnv
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class PlayTableTruth:

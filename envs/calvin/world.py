@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from envs.arrays import FloatArray
 from envs.bullet.client import BulletClient, Renderer
 from envs.calvin.assets import AssetSet
 from envs.calvin.layouts import LAYOUTS, Layout, Scene
 from envs.calvin.robot import Robot
 from envs.calvin.table import BLOCKS, table_digest
 from envs.calvin.tasks import BlockInfo, Bodies, SceneInfo
-
-FloatArray = npt.NDArray[np.float64]
 
 CONTROL_HZ = 30
 PHYSICS_HZ = 240

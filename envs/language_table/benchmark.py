@@ -24,6 +24,7 @@ from envs.language_table.env import (
     action_space,
 )
 from envs.language_table.training import PLAY, PLAY_STEPS, training_boards
+from envs.language_table.truth import EpisodeTruth
 from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, RateCell, Stage, Table
 
 
@@ -192,6 +193,10 @@ class LanguageTable(Benchmark):
     def action_space(self) -> Box:
         """Shifts of the rod."""
         return action_space()
+
+    def truth(self) -> type:
+        """See `Benchmark.truth`."""
+        return EpisodeTruth
 
     def control_hz(self) -> float:
         """Ten actions per second."""

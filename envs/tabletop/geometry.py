@@ -7,15 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import ConvexHull
 
+from envs.arrays import FloatArray
 from envs.tabletop import shapes
 from envs.tabletop.linear import product
 from envs.tabletop.scene import Kind, ObjectSpec
 from envs.tabletop.world import TabletopWorld
-
-FloatArray = npt.NDArray[np.float64]
 
 SNAP_RADIUS = 0.02
 """Metres by which a skill's start point may miss an object and still take it."""

@@ -9,12 +9,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from envs.arrays import FloatArray
 from envs.tabletop.linear import norm, product, solved
 from envs.tabletop.shapes import BASE_POSITION, Vector, rotation
-
-FloatArray = npt.NDArray[np.float64]
 
 # Joint frames in their parents (xyz, roll) and the tool in the seventh link, from the arm's URDF. The tool frame is the
 # URDF's ``panda_grasptarget``: between the finger pads, 7 mm above their tips.

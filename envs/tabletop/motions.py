@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from envs.arrays import FloatArray
 from envs.tabletop import geometry, kinematics, shapes
 from envs.tabletop.actions import DELTA_POSITION, DELTA_ROTATION
 from envs.tabletop.geometry import Grasp
@@ -25,8 +26,6 @@ from envs.tabletop.linear import norm, product
 from envs.tabletop.robot import FINGER_SPEED, HOME_JOINTS, HOME_POSITION
 from envs.tabletop.scene import ObjectSpec
 from envs.tabletop.world import CONTROL_HZ, TabletopWorld
-
-FloatArray = npt.NDArray[np.float64]
 
 _CLEARANCE = 0.03  # metres between what is carried and what it passes over
 _CORRIDOR = 0.07  # metres beside the path that count as passed over

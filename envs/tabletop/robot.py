@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from envs.arrays import FloatArray
 from envs.bullet import BulletClient
 from envs.tabletop import kinematics
 from envs.tabletop.lowpoly import lowpoly_urdf, stock_urdf
 from envs.tabletop.shapes import BASE_POSITION, FINGER_FRICTION, GRIPPER_OPENING
 
 Visuals = Literal["lowpoly", "stock"]
-FloatArray = npt.NDArray[np.float64]
 
 ARM = tuple(range(7))
 FINGERS = (9, 10)

@@ -18,14 +18,13 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
+from envs.arrays import FloatArray
 from envs.bullet import BulletClient, Camera, Frame, Renderer, SimulationError, digest, require_finite
 from envs.tabletop import bodies, cameras, kinematics
 from envs.tabletop.conditions import Conditions
 from envs.tabletop.robot import FINGERS, HOME_JOINTS, Panda, Visuals
 from envs.tabletop.scene import ObjectState, SceneSpec, WorldState
 from envs.tabletop.shapes import GRIPPER_OPENING
-
-FloatArray = npt.NDArray[np.float64]
 
 WORLD_VERSION = 2
 """Raised by every change after which the same actions have other consequences."""

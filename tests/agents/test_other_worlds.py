@@ -27,7 +27,7 @@ from harness.cli import main
 from harness.config import compose_runs
 from harness.instantiate import build_agent, build_benchmark
 from harness.interfaces import EnvRequest, EpisodeSpec, Rehearses, SeedPath, StatesSubGoals, TaskView
-from harness.runs import UNTRAINED
+from harness.runs import UNTRAINED, prepare
 from harness.store import RunReader
 from results.entry import EntryError
 from results.entry.verify import verify_entry
@@ -255,6 +255,35 @@ def test_the_goal_is_what_the_expert_brings_about(world: str, monkeypatch: pytes
         agent._expert = None
         with pytest.raises(ValueError, match=r"agent\.expert=CLASS"):
             agent.reset(0, view, seen)
+
+
+@pytest.mark.parametrize("world", SHORT)
+@pytest.mark.parametrize(
+    ("setting", "told"), [("goal=next", "use agent.goal=final"), ("expert=''", "agent.expert=CLASS")]
+)
+def test_a_picture_that_no_one_can_show_is_refused_before_anything_starts(
+    world: str, setting: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path / "run", world, "oracle_goal", *UNTAUGHT, f"agent.{setting}") == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("benchmark", ["thinkbench", "thinkbench protocol=thinkbench-delta", "subgoals"])
+def test_where_next_steps_are_shown_they_may_be_asked_for(benchmark: str) -> None:
+    words = [*f"benchmark={benchmark}".split(), "agent=oracle_goal", "agent.goal=next", *UNTAUGHT]
+    assert prepare(compose_runs(words)[0]).privileged
+
+
+@pytest.mark.parametrize("world", ["calvin", "language_table", "thinkbench", "subgoals"])
+def test_benchmarks_know_the_ground_truth_of_their_environments(world: str) -> None:
+    words = [f"benchmark={world}", "agent=noop", *SHORT.get(world, ())]
+    config = compose_runs(words)[0].config
+    benchmark = build_benchmark(config.benchmark, config.protocol)
+    spec = benchmark.episodes(1)[0]
+    with closing(benchmark.make_env(EnvRequest(()))) as env:
+        env.reset(seed=spec.seed, options={"episode": spec})
+        assert type(env.privileged()) is benchmark.truth()
 
 
 @pytest.mark.parametrize("expert", ["nowhere", "baselines.expert.Nobody", "builtins.dict", "harness.interfaces.Agent"])

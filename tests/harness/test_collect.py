@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ from harness.dataset import Dataset, DatasetError, decode_image, encode_image
 from harness.interfaces import Action, Benchmark, Observation, TaskView
 from harness.store import STORE_NAME, RunReader, RunWriter, StoreError
 from tests.harness.toy_runs import ROOT, TOY
-from tests.toys import Player
+from tests.toys import Player, ToyEnv
 
 LIMIT = "limit=6"
 
@@ -63,6 +64,28 @@ def test_plain_pandas_reads_it(collected: Dataset) -> None:
     )
     tasks = pd.read_parquet(collected.root / "meta/tasks.parquet")
     assert tasks.loc["go 1", "task_index"] == 1
+
+
+def test_hugging_face_datasets_reads_it(collected: Dataset, tmp_path: Path) -> None:
+    """Without anything of this project, and without network."""
+    datasets = pytest.importorskip("datasets", reason="the package datasets is no dependency: pip install datasets")
+    datasets.disable_progress_bars()
+    files = str(collected.root / "data" / "*" / "*.parquet")
+    loaded = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path))
+    features = collected.info["features"]
+    assert set(loaded.column_names) == set(features)
+    assert len(loaded) == collected.info["total_frames"]
+    row = loaded[1]
+    for name, feature in features.items():
+        if feature["dtype"] not in ("image", "string"):
+            assert list(np.atleast_1d(row[name]).shape) == feature["shape"], name
+    own = collected.episode(0)
+    np.testing.assert_array_equal(row["action"], own["action"][1])
+    np.testing.assert_array_equal(row["observation.x"], own["observation.x"][1])
+    assert row["observation.words"] == own["observation.words"][1]
+    picture = loaded.cast_column("observation.images.rgb", datasets.Image())[1]["observation.images.rgb"]
+    assert list(np.array(picture).shape) == features["observation.images.rgb"]["shape"]
+    np.testing.assert_array_equal(np.array(picture), own["observation.images.rgb"][1])
 
 
 def test_the_rows_say_what_happened(collected: Dataset) -> None:
@@ -192,6 +215,54 @@ def test_resuming_draws_no_episodes_again(
     assert drawn == []
     assert main(["resume", str(tmp_path), "limit=3"]) == 2
     assert "another list of episodes" in capsys.readouterr().err
+
+
+def test_episodes_that_differ_in_their_columns_end_the_collection_at_once_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The third of six has a longer vector; only its environment could have told."""
+    observe = ToyEnv._observe
+
+    def sized(self: ToyEnv) -> dict[str, Any]:
+        return {**observe(self), "goals": np.zeros(3 if self._spec.episode_id == "train-0-002" else 2)}
+
+    monkeypatch.setattr(ToyEnv, "_observe", sized)
+    assert collect(tmp_path / "run", LIMIT) == 2
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "observation.goals is float64 (2,) in train-0-000 and float64 (3,) in train-0-002" in told
+    assert "(record=[x,rgb,depth,words,secret] in a new collection), or collect such episodes apart" in told
+    shards = tmp_path / "run" / "dataset" / "shards"
+    assert told.endswith(f"what was recorded stays in {shards}")
+    with RunReader(tmp_path / "run") as reader:
+        assert reader.state() == "errors"
+        finished = reader.finished_keys()
+    assert {path.stem for path in shards.iterdir()} == finished
+    assert len(finished) == 2
+    assert main(["resume", str(tmp_path / "run")]) == 2
+    assert "(2,) in train-0-0" in capsys.readouterr().err
+    assert {path.stem for path in shards.iterdir()} == finished
+    assert collect(tmp_path / "without", LIMIT, "record=[x,rgb,depth,words,secret]") == 0
+    assert len(Dataset(tmp_path / "without" / "dataset")) == 6
+
+
+def test_shards_that_differ_are_no_dataset_and_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def crash(root: Path) -> None:
+        raise StoreError("pulled the plug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(collection, "_write_checksums", crash)
+        assert collect(tmp_path, "limit=3") == 2
+    shards = sorted((tmp_path / "dataset/shards").iterdir())
+    pq.write_table(pq.read_table(shards[1]).drop_columns(["action", "observation.secret"]), shards[1])
+    capsys.readouterr()
+    assert main(["resume", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert "observation.secret is " in told
+    assert "missing in train-0-00" in told
+    assert "type, collect such episodes apart" in told, "an action cannot be left out"
+    assert sorted((tmp_path / "dataset/shards").iterdir()) == shards
 
 
 def test_building_that_was_interrupted_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

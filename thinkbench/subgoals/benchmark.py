@@ -18,7 +18,7 @@ from envs.tabletop.robot import Visuals
 from envs.tabletop.world import WORLD_VERSION
 from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, RateCell, Table
 from thinkbench.subgoals.draw import NAME, PlayScenes, Wording, play_spec
-from thinkbench.subgoals.env import TRUTH_KEYS, SubgoalEnv
+from thinkbench.subgoals.env import TRUTH_KEYS, SubgoalEnv, SubgoalTruth
 from thinkbench.subgoals.goals import KINDS
 from thinkbench.subgoals.suite import FROZEN_PER_KIND, draw_specs, load_frozen
 
@@ -181,6 +181,10 @@ class Subgoals(Benchmark):
     def action_space(self) -> Box:
         """That of skills."""
         return action_space("skill")
+
+    def truth(self) -> type:
+        """See `Benchmark.truth`."""
+        return SubgoalTruth
 
     def control_hz(self) -> float | None:
         """Skills take as long as they take."""

@@ -29,14 +29,15 @@ def spectral_entropy(features: Tensor) -> Tensor:
 
     Returns:
         A scalar, computed in float32 from eigenvalues of the smaller Gram matrix (their gradient is stable where that
-        of a singular value decomposition is not).
+        of a singular value decomposition is not). NaN where features or their squares overflow.
     """
     centred = features.float() - features.float().mean(0)
     gram = centred.T @ centred if centred.shape[0] > centred.shape[1] else centred @ centred.T
-    spectrum = torch.linalg.eigvalsh(gram).clamp_min(0)
+    finite = gram.isfinite().all()  # eigenvalues of anything else raise, or never converge
+    spectrum = torch.linalg.eigvalsh(torch.where(finite, gram, 0.0)).clamp_min(0)
     p = spectrum / spectrum.sum().clamp_min(torch.finfo(torch.float32).tiny)
     entropy: Tensor = torch.special.entr(p.clamp_min(torch.finfo(torch.float32).eps)).sum()
-    return -entropy
+    return torch.where(finite, -entropy, torch.nan)
 
 
 def random_directions(width: int, count: int, generator: torch.Generator) -> Tensor:
@@ -111,6 +112,7 @@ def vicreg(
 def effective_rank(features: Tensor) -> float:
     """``exp`` of the entropy of the normalised spectrum of ``(B, D)``: how many directions are in use, 1 to D.
 
-    The exponent of `spectral_entropy`; Roy and Vetterli, EUSIPCO 2007. A number to watch, not to train on.
+    The exponent of `spectral_entropy`, NaN where that is; Roy and Vetterli, EUSIPCO 2007. A number to watch, not to
+    train on.
     """
     return math.exp(-spectral_entropy(features.detach()).item())

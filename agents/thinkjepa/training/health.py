@@ -139,7 +139,7 @@ def movement(
 
 
 def probe_r2(x: Tensor, y: Tensor, held_out_x: Tensor, held_out_y: Tensor, ridge: float = 1e-2) -> float:
-    """R2 of a ridge regression, over all targets together.
+    """R2 of a ridge regression, over all targets together; NaN where states are not finite or nothing is known.
 
     Args:
         x: ``(n, F)``.
@@ -151,6 +151,8 @@ def probe_r2(x: Tensor, y: Tensor, held_out_x: Tensor, held_out_y: Tensor, ridge
     mean = x.mean(0)
     x, held_out_x = x - mean, held_out_x - mean
     gram, cross = x @ x.T, held_out_x @ x.T
+    if not gram.isfinite().all():
+        return float("nan")
     penalty = ridge * gram.diagonal().mean() + 1e-8
     residual, total = 0.0, 0.0
     known_before = None

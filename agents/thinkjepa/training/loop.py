@@ -175,7 +175,8 @@ def train(
         last = done == config.steps
         logged, measured, saved = (last or done % each == 0 for each in (every.log, every.health, every.save))
         problem = ""
-        if ranks.main and (logged or measured):
+        judged = logged or measured or saved  # what is kept is gone on from
+        if ranks.main and judged:
             problem = since.problem(done) or run.problem(done)
         if ranks.main and (logged or problem):
             report.losses(done, since.means())
@@ -186,16 +187,21 @@ def train(
             if not problem:
                 checkpoint(done, health)
         stop = any_of_all(interrupted(), device)
-        saved = ranks.main and (saved or stop)
-        if saved and not problem:  # what is kept is gone on from
+        if ranks.main and stop and not judged:
             problem = since.problem(done) or run.problem(done)
         if any_of_all(bool(problem), device):
             return Ended(ExitCode.COLLAPSED, done, problem)
-        if saved:
+        if ranks.main and (saved or stop):
             state.save(config.out, run.module, optimiser, done)
         if stop and not last:
             return Ended(ExitCode.INTERRUPTED, done, "stopped; the same command goes on from here")
     return ended
+
+
+def diverged(health: Mapping[str, float], step: int) -> str:
+    """Why states cannot be gone on from, whatever the step; empty if they are finite."""
+    wrong = [name for name in ("std", "rank") if not math.isfinite(health.get(name, 0.0))]
+    return _not_finite(step, f"{wrong[0]} of held-out states") if wrong else ""
 
 
 def collapse(health: Mapping[str, float], limits: CollapseConfig, step: int) -> str:

@@ -16,7 +16,7 @@ from agents.thinkjepa.training import state
 from agents.thinkjepa.training.compose import read_config
 from agents.thinkjepa.training.config import CausalConfig, LoopConfig, Target, TrainConfig, TrainingError
 from agents.thinkjepa.training.distributed import Ranks, ranks
-from agents.thinkjepa.training.loop import Ended, ExitCode, Report, collapse, make_optimiser, parts_of, train
+from agents.thinkjepa.training.loop import Ended, ExitCode, Report, collapse, diverged, make_optimiser, parts_of, train
 from agents.thinkjepa.training.mirror import with_mirror_images
 from agents.thinkjepa.training.progress import ProgressReport
 from agents.thinkjepa.training.recordings import open_data
@@ -116,7 +116,9 @@ def start(
         save_pretrained(model, config.out / CHECKPOINT, thresholds=thresholds, description=card)
 
     def problem_of(step: int, health: Mapping[str, float]) -> str:
-        return "" if step < config.collapse.after else collapse(health, config.collapse, step)
+        return diverged(health, step) or (
+            "" if step < config.collapse.after else collapse(health, config.collapse, step)
+        )
 
     optimiser = make_optimiser(objective, config.optimiser)
     with reporting(config, own, first, console) as report:

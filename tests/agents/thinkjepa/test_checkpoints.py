@@ -1,10 +1,12 @@
 import json
 import re
+import shutil
 import subprocess
 
 import pytest
 import torch
-from huggingface_hub.errors import LocalEntryNotFoundError
+from httpx2 import ConnectError
+from huggingface_hub.errors import LocalEntryNotFoundError, LocalTokenNotFoundError
 
 from agents.thinkjepa import checkpoints
 from agents.thinkjepa.checkpoints import CheckpointError, from_pretrained, save_pretrained
@@ -181,3 +183,71 @@ def test_what_cannot_be_found_is_refused(tmp_path, monkeypatch):
     for name in (tmp_path / "nothing", "nothing"):
         with pytest.raises(CheckpointError, match=r"no such folder, no shipped model .*, no hub id"):
             from_pretrained(name)
+
+
+class Hub:
+    """Stands in for the hub: folders in a folder. No test here talks to the real one, there is no network."""
+
+    def __init__(self, root):
+        self.root, self.made, self.fails = root, [], None
+
+    def create_repo(self, repo_id, *, private, exist_ok):
+        self.made.append((repo_id, private))
+        (self.root / repo_id).mkdir(parents=True, exist_ok=exist_ok)
+
+    def upload_folder(self, *, repo_id, folder_path, allow_patterns, commit_message):
+        if self.fails:
+            raise self.fails
+        for path in folder_path.iterdir():
+            if path.name in allow_patterns:
+                shutil.copy(path, self.root / repo_id)
+
+    def download(self, repo_id, **_):
+        return str(self.root / repo_id)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    made = Hub(tmp_path / "hub")
+    monkeypatch.setattr(checkpoints, "HfApi", lambda: made)
+    monkeypatch.setattr(checkpoints, "snapshot_download", made.download)
+    return made
+
+
+def test_what_was_pushed_is_loaded_from_the_hub(hub, tmp_path):
+    """On a fake hub: there is no network here, so that the real one takes it has not been tried."""
+    folder, model = tmp_path / "model", small_model()
+    folder.mkdir()
+    (folder / "notes.txt").write_text("not for others")
+    given = {"thresholds": {"l1": 0.5}, "push_to_hub": True, "repo_id": "organisation/name"}
+    digest = save_pretrained(model, folder, **given, private=True)
+    assert hub.made == [("organisation/name", True)]
+    names = sorted(path.name for path in (hub.root / "organisation/name").iterdir())
+    assert names == ["README.md", "SHA256SUMS", "config.json", "model.safetensors"]
+    loaded = from_pretrained("organisation/name", digest=digest)
+    assert loaded.thresholds == {"l1": 0.5}
+    assert loaded.model.config == model.config
+    assert save_pretrained(model, folder, **given) == digest, "again into the same repository"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"push_to_hub": True}, {"repo_id": "organisation/name"}, {"push_to_hub": True, "repo_id": "no/hub/id"}],
+)
+def test_where_to_push_is_checked_before_anything_is_written(hub, tmp_path, given):
+    """On a fake hub, which must not be asked."""
+    with pytest.raises(CheckpointError, match="give push_to_hub=True and repo_id=organisation/name"):
+        save_pretrained(small_model(), tmp_path / "model", **given)
+    assert not (tmp_path / "model").exists()
+    assert not hub.made
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("no space"), LocalTokenNotFoundError("no token"), ConnectError("unreachable")]
+)
+def test_what_the_hub_does_not_take_stays(hub, tmp_path, error):
+    """On a fake hub, which fails as the real one's client does."""
+    hub.fails = error
+    with pytest.raises(CheckpointError, match=f"the hub did not take it as organisation/name .*{error}.*hf auth login"):
+        save_pretrained(small_model(), tmp_path / "model", push_to_hub=True, repo_id="organisation/name")
+    assert from_pretrained(tmp_path / "model").digest

@@ -111,6 +111,16 @@ def test_spectral_entropy_range():
     assert effective_rank(line) == pytest.approx(1, rel=1e-3)
 
 
+@pytest.mark.parametrize("value", [math.inf, math.nan, 1e30])
+def test_the_spectrum_of_what_overflows_is_not_a_number(value):
+    """1e30 is finite, its square is not."""
+    x = normal(8, 4)
+    x[2, 1] = value
+    assert spectral_entropy(x).isnan()
+    assert spectral_entropy(x.T).isnan()
+    assert math.isnan(effective_rank(x))
+
+
 def test_spectral_entropy_is_blind_to_collapse_and_the_hinge_is_not():
     x = normal(64, 8)
     assert spectral_entropy(1e-3 * x).item() == pytest.approx(spectral_entropy(x).item(), abs=1e-3)

@@ -10,12 +10,13 @@ import torch
 from safetensors.torch import load_file
 
 from agents.thinkjepa.checkpoints import from_pretrained
-from agents.thinkjepa.training import health, run
+from agents.thinkjepa.training import health, loop, run
 from agents.thinkjepa.training.causal import Causal
 from agents.thinkjepa.training.compose import read_config
 from agents.thinkjepa.training.config import CollapseConfig, TrainingError
 from agents.thinkjepa.training.distributed import Ranks
 from agents.thinkjepa.training.loop import ExitCode, collapse, rate_factor
+from agents.thinkjepa.training.masked import Masked
 from agents.thinkjepa.training.state import STATE, steps_done
 from harness.cli import main
 from tests.agents.thinkjepa.squares import CAMERA
@@ -153,6 +154,34 @@ def test_a_state_that_is_not_finite_is_not_saved(overrides, tmp_path):
     assert "not finite; lower the learning rates of optimiser" in ended.message
     assert steps_done(tmp_path) == ended.step - 1 < 10
     assert all(torch.isfinite(value).all() for value in load_file(tmp_path / STATE).values())
+
+
+@pytest.mark.parametrize("objective", ["causal", "masked"])
+def test_states_that_overflow_stop_training_with_the_number_that_says_so(overrides, tmp_path, monkeypatch, objective):
+    """Weights and losses may still be finite, and it may be long before collapses are looked for."""
+
+    def overflow(stage, step, steps):
+        if step == 1:
+            for parameter in stage.model.world_model.encoder.parameters():
+                parameter.data.fill_(1e30)
+
+    monkeypatch.setattr(Causal if objective == "causal" else Masked, "after_step", overflow)
+    every = "every={log:100,save:100,health:2}"
+    given = [*overrides, f"objective={objective}", "steps=6", every, "collapse={after:1000}"]
+    ended = train("world_model", f"out={tmp_path}", *given)
+    assert (ended.code, ended.step) == (ExitCode.COLLAPSED, 2)
+    assert ended.message.startswith("stopped at step 2: std of held-out states is not finite; lower the learning rates")
+    assert not (tmp_path / "checkpoint").exists()
+    assert steps_done(tmp_path) == 0
+
+
+def test_weights_are_judged_once_in_a_step(overrides, tmp_path, monkeypatch):
+    judged = []
+    real = loop._Run.problem
+    monkeypatch.setattr(loop._Run, "problem", lambda self, step: judged.append(step) or real(self, step))
+    given = [*overrides, "steps=6", "every={log:2,save:3,health:4}"]
+    assert train("world_model", f"out={tmp_path}", *given).code == ExitCode.COMPLETED
+    assert judged == [2, 3, 4, 6]
 
 
 @pytest.mark.parametrize("name", ["save", "health"])

@@ -1,19 +1,23 @@
 from dataclasses import asdict, replace
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
+from torch.nn import functional
 
 from agents.thinkjepa.blocks import Attention, Film, pool_grid
 from agents.thinkjepa.config import ActionPoint, EncoderConfig, ThinkJEPAConfig, WorldModelConfig
-from agents.thinkjepa.distances import Objective
+from agents.thinkjepa.distances import Cost, Objective
 from agents.thinkjepa.ema import EMATarget, momentum
 from agents.thinkjepa.encoder import ViTEncoder
 from agents.thinkjepa.images import normalise_frames, to_frames
 from agents.thinkjepa.masking import SEED_BLOCKS, sample_masks
 from agents.thinkjepa.model import ThinkJEPA
+from agents.thinkjepa.planner import latent
+from agents.thinkjepa.planner.config import PlannerConfig
 from agents.thinkjepa.predictor import ActionMap, Carry
 from agents.thinkjepa.presets import preset
 from agents.thinkjepa.relevance import key_bias, resize
@@ -375,6 +379,39 @@ def test_get_cost_is_the_cost_for_solvers_that_expand():
     corner[:, 0] = 16
     info["relevance"] = corner.unsqueeze(1).expand(-1, 5, -1)
     assert not torch.allclose(model.get_cost(info, actions), model.cost(state, goal, actions, Objective()))
+
+
+@pytest.mark.parametrize("distance", get_args(Cost))
+def test_get_cost_is_the_planners_cost_of_the_same_candidates(monkeypatch, distance):
+    """Of those that it draws, for every distance that it can be told, under the same name."""
+    model = world_model()
+    objective = Objective(distance=distance, steps="all", discount=0.5, relevance=True)
+    state, goal = model.normalise(torch.randn(2, 2, 16, 24))
+    relevance = functional.softmax(torch.randn(2, 16), -1) * 16
+    seen = []
+
+    def spy(cost, config, box, noise, start):
+        def watched(candidates):
+            seen.append((candidates, cost(candidates)))
+            return seen[-1][1]
+
+        return search(watched, config, box, noise, start)
+
+    search = latent.plan
+    monkeypatch.setattr(latent, "plan", spy)
+    config = PlannerConfig(population=24, horizon=2, iterations=2, elite_fraction=0.25)
+    low, high = -np.ones(ACTION_DIM), np.ones(ACTION_DIM)
+    latent.LatentPlanner(model, config, objective, low=low, high=high).plan(state, goal, [1, 2], relevance=relevance)
+    assert len(seen) == 2
+    model.objective = objective
+    for candidates, costs in seen:
+        expanded = {"state": state, "goal": goal, "relevance": relevance}
+        count = candidates.shape[1]
+        info = {name: x.unsqueeze(1).expand(-1, count, *x.shape[1:]) for name, x in expanded.items()}
+        torch.testing.assert_close(model.get_cost(info, candidates), costs)
+        model.objective = Objective()
+        assert not torch.allclose(model.get_cost(info, candidates), costs)
+        model.objective = objective
 
 
 def test_bfloat16_follows_float32_and_keeps_the_geometry():
