@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
@@ -212,6 +214,11 @@ class ConfigGroups:
 
     def load(self, group: str, name: str) -> dict[str, Any]:
         """One option of a group, as plain data."""
+        if self._own is not None and (self._own / group / f"{name}.yaml").is_file():
+            return self._load(group, name)
+        return deepcopy(_projects_own(group, name))
+
+    def _load(self, group: str, name: str) -> dict[str, Any]:
         loaded: Any = OmegaConf.to_container(self.compose("empty", [f"+{group}={name}"]), resolve=True)
         return dict(loaded[group])
 
@@ -224,6 +231,12 @@ class ConfigGroups:
                 return compose(config_name, overrides=[*self._search, *overrides])
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(_readable(error)) from error
+
+
+@cache
+def _projects_own(group: str, name: str) -> dict[str, Any]:
+    """An option of the project; reports look at many of them, and Hydra takes long over each."""
+    return ConfigGroups()._load(group, name)
 
 
 def override_recorded(recorded: dict[str, Any], overrides: Sequence[str]) -> RunConfig:
