@@ -37,7 +37,7 @@ def collect(run_dir: Path, *overrides: str) -> Dataset:
 
 @pytest.fixture(scope="module")
 def explored(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return collect(tmp_path_factory.mktemp("explore") / "run", "limit=6", "size=16")
+    return collect(tmp_path_factory.mktemp("explore") / "run", "limit=3", "size=16")
 
 
 def test_exploration_is_recorded_with_the_truth(explored: Dataset) -> None:
