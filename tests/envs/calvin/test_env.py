@@ -37,7 +37,8 @@ def benchmark(generated, monkeypatch):
 # Absolute actions are metres and radians, which Gymnasium's checker would rather have normalised.
 @pytest.mark.filterwarnings("ignore:.*symmetric and normalized space")
 @pytest.mark.parametrize(
-    "settings", [{"render_mode": "rgb_array"}, {"action_mode": "absolute", "observation_keys": ("robot_obs",)}]
+    "settings",
+    [{"render_mode": "rgb_array", "lowpoly": True}, {"action_mode": "absolute", "observation_keys": ("robot_obs",)}],
 )
 def test_gymnasium_accepts_it(generated, settings):
     env = gymnasium.make("thinkjepa/CalvinD-v0", assets=generated, **settings).unwrapped
