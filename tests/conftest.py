@@ -11,19 +11,20 @@ import pytest
 
 from harness.config import ConfigGroups
 
-CONFIGS = Path(__file__).parent / "configs"
+
+def files_of(folder: Path | None) -> tuple[tuple[Path, int], ...]:
+    """What is in a folder of configuration, and since when."""
+    return tuple((path, path.stat().st_mtime_ns) for path in sorted(folder.resolve().rglob("*.yaml"))) if folder else ()
 
 
 @pytest.fixture(autouse=True, scope="session")
 def options_are_loaded_once() -> Iterator[None]:
-    """Files of options that are part of the project stay as they are while tests run; Hydra takes long over each."""
+    """The project's own options stay as they are while tests run, and those of a folder as long as its files do."""
     load = ConfigGroups.load
-    known: dict[tuple[Path | None, str, str], dict[str, Any]] = {}
+    known: dict[Any, dict[str, Any]] = {}
 
     def remembered(groups: ConfigGroups, group: str, name: str) -> dict[str, Any]:
-        if groups._own not in (None, CONFIGS):
-            return load(groups, group, name)
-        key = (groups._own, group, name)
+        key = (files_of(groups._own), group, name)
         if key not in known:
             known[key] = load(groups, group, name)
         return deepcopy(known[key])

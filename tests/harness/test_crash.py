@@ -81,7 +81,7 @@ def _wait_for_news(run_dir: Path, before: set[str], process: object, patience: f
     ("number", "executor"),
     [
         (signal.SIGINT, "local"),
-        (signal.SIGTERM, "local"),
+        pytest.param(signal.SIGTERM, "local", marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, "ray", marks=pytest.mark.slow),
         (signal.SIGTERM, "ray"),
     ],

@@ -68,7 +68,15 @@ def test_bridges_two_supports_with_a_plank(world):
 
 
 @pytest.mark.parametrize("kind", sorted(shapes.CONTAINERS))
-@pytest.mark.parametrize("item", [Kind.CUBE, Kind.CYLINDER, Kind.PYRAMID, Kind.WEDGE])
+@pytest.mark.parametrize(
+    "item",
+    [
+        Kind.CUBE,
+        pytest.param(Kind.CYLINDER, marks=pytest.mark.slow),
+        pytest.param(Kind.PYRAMID, marks=pytest.mark.slow),
+        Kind.WEDGE,
+    ],
+)
 def test_puts_into_and_takes_out_of_containers(world, kind, item):
     world.load(scene(lying("box", kind, 0.05, 0.1, yaw=0.2), lying("it", item, -0.08, -0.15)))
     pick_and_place(world, (-0.08, -0.15), (0.05, 0.1))
