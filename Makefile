@@ -9,6 +9,8 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --disable-pip-version-check --quiet --constraint constraints.txt
 DEMO := runs/demo
 AGENTS := expert,random,thinkjepa,flat_cem,vlm_only,oracle_goal
+# episodes of each agent
+LIMIT := 4
 
 .PHONY: install demo test test-slow benchmark clean
 
@@ -30,7 +32,7 @@ torch-cuda:
 
 demo: install
 	@rm -rf $(DEMO)
-	$(BIN)/harness run -m benchmark=thinkbench agent=$(AGENTS) limit=4 video=first:1 executor=ray run_dir=$(DEMO)
+	$(BIN)/harness run -m benchmark=thinkbench agent=$(AGENTS) limit=$(LIMIT) video=first:1 executor=ray run_dir=$(DEMO)
 	@$(BIN)/harness report $(DEMO)/* > $(DEMO)/report.md
 	@cat $(DEMO)/report.md
 	@echo "Report: $(DEMO)/report.md"

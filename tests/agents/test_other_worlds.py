@@ -74,6 +74,16 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def hurried() -> Iterator[None]:
+    """Blocks of Language-Table may still move a little when an episode begins: nothing here looks at how they lie."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("envs.language_table.board._MOVE_STEPS", 20)
+        patch.setattr("envs.language_table.board._SETTLE_STEPS", 50)
+        patch.setattr("envs.language_table.world._STABILISE_STEPS", 20)
+        yield
+
+
 def run(folder: Path, world: str, agent: str, *overrides: str) -> int:
     given = (f"benchmark={world}", *SHORT[world], f"agent={agent}", "limit=1", "errors.attempts=1")
     return main(["run", *given, *overrides, f"run_dir={folder}"])

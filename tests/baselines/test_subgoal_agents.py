@@ -37,7 +37,7 @@ def collect(run_dir: Path, *overrides: str) -> Dataset:
 
 @pytest.fixture(scope="module")
 def explored(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return collect(tmp_path_factory.mktemp("explore") / "run", "limit=6", "size=16")
+    return collect(tmp_path_factory.mktemp("explore") / "run", "limit=3", "size=16")
 
 
 def test_exploration_is_recorded_with_the_truth(explored: Dataset) -> None:
@@ -105,7 +105,7 @@ def test_near_misses_miss_and_the_mixture_is_kept(frozen: Any) -> None:
     state = env.privileged().state()
     agent = Explore(random=0, directed=0, near_miss=1, expert=0)
     agent.reset(0, view_of(env), {})
-    for _ in range(40):
+    for _ in range(20):
         skill = parse_skill(agent.act({0: {}})[0])
         gaps = [distance_to_polygon(footprint(state, name), np.array([skill.start]))[0] for name in state.objects]
         assert any(NEAR_MISS[0] - 1e-3 <= gap <= NEAR_MISS[1] + 1e-3 for gap in gaps)
@@ -113,7 +113,7 @@ def test_near_misses_miss_and_the_mixture_is_kept(frozen: Any) -> None:
     mixed.reset(0, view_of(env), {})
     names = Counter[str]()
     picks = 0
-    for _ in range(250):
+    for _ in range(125):
         picks += parse_skill(mixed.act({0: {}})[0]).primitive is Primitive.PICK_AND_PLACE
         names.update(event.data["name"] for event in mixed.pop_events(0) if event.kind == "behaviour")
     assert 0.2 <= names["near_miss"] / picks <= 0.3

@@ -41,6 +41,14 @@ def checksums(run_dir: Path) -> str:
 
 
 @pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The checksums of a collection that nothing disturbed."""
+    run_dir = tmp_path_factory.mktemp("plain") / "run"
+    assert collect(run_dir, LIMIT) == 0
+    return checksums(run_dir)
+
+
+@pytest.fixture(scope="module")
 def collected(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     run_dir = tmp_path_factory.mktemp("collect") / "run"
     assert collect(run_dir, LIMIT, "protocol.stages=2") == 0
@@ -158,19 +166,19 @@ def test_checksums_find_a_changed_and_a_missing_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("executor", [["executor.lanes=3"], ["executor=ray", "executor.workers=2", "executor.lanes=2"]])
-def test_workers_and_lanes_change_no_byte(executor: list[str], tmp_path: Path) -> None:
-    collect(tmp_path / "one", LIMIT)
-    collect(tmp_path / "many", LIMIT, *executor)
-    assert checksums(tmp_path / "one") == checksums(tmp_path / "many")
+def test_workers_and_lanes_change_no_byte(executor: list[str], plain: str, tmp_path: Path) -> None:
+    collect(tmp_path, LIMIT, *executor)
+    assert checksums(tmp_path) == plain
 
 
-def test_killed_at_any_moment_it_goes_on_with_nothing_lost_or_doubled(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_it_goes_on_with_nothing_lost_or_doubled(kills: int, tmp_path: Path) -> None:
     slow = ["limit=12", "protocol.work=60"]
     collect(tmp_path / "reference", *slow)
     run_dir, chance = tmp_path / "killed", random.Random(1)
     command = [sys.executable, "-m", "harness"]
     words = ["collect", *TOY, "agent=walker", f"run_dir={run_dir}", *slow]
-    for _ in range(4):
+    for _ in range(kills):
         process = subprocess.Popen([*command, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         before = len(list(run_dir.glob("dataset/shards/*.parquet")))
         while process.poll() is None and len(list(run_dir.glob("dataset/shards/*.parquet"))) < before + 2:
@@ -187,9 +195,9 @@ def test_killed_at_any_moment_it_goes_on_with_nothing_lost_or_doubled(tmp_path: 
     assert not (run_dir / "dataset/shards").exists()
 
 
-def test_a_shard_whose_attempt_was_never_recorded_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    collect(tmp_path / "reference", LIMIT)
-
+def test_a_shard_whose_attempt_was_never_recorded_is_replaced(
+    plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def crash(*_: object, **__: object) -> None:
         raise StoreError("pulled the plug")
 
@@ -199,7 +207,7 @@ def test_a_shard_whose_attempt_was_never_recorded_is_replaced(tmp_path: Path, mo
     shards = list((tmp_path / "run/dataset/shards").glob("*.parquet"))
     assert len(shards) == 1
     assert main(["resume", str(tmp_path / "run")]) == 0
-    assert checksums(tmp_path / "run") == checksums(tmp_path / "reference")
+    assert checksums(tmp_path / "run") == plain
 
 
 def test_resuming_draws_no_episodes_again(
@@ -265,9 +273,9 @@ def test_shards_that_differ_are_no_dataset_and_stay(
     assert sorted((tmp_path / "dataset/shards").iterdir()) == shards
 
 
-def test_building_that_was_interrupted_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    collect(tmp_path / "reference", LIMIT)
-
+def test_building_that_was_interrupted_is_done_again(
+    plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def crash(root: Path) -> None:
         raise StoreError("pulled the plug")
 
@@ -275,9 +283,9 @@ def test_building_that_was_interrupted_is_done_again(tmp_path: Path, monkeypatch
         patch.setattr(collection, "_write_checksums", crash)
         assert collect(tmp_path / "run", LIMIT) == 2
     assert main(["resume", str(tmp_path / "run")]) == 0
-    assert checksums(tmp_path / "run") == checksums(tmp_path / "reference")
+    assert checksums(tmp_path / "run") == plain
     assert main(["resume", str(tmp_path / "run")]) == 0
-    assert checksums(tmp_path / "run") == checksums(tmp_path / "reference")
+    assert checksums(tmp_path / "run") == plain
 
 
 def test_errors_are_left_out_and_the_numbering_has_no_gap(tmp_path: Path) -> None:

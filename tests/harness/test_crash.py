@@ -28,13 +28,14 @@ def finished_keys(run_dir: Path) -> set[str]:
         return set()
 
 
-def test_sigkill_at_random_moments_loses_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wanted", [6, pytest.param(20, marks=pytest.mark.slow)])
+def test_sigkill_at_random_moments_loses_nothing(wanted: int, tmp_path: Path) -> None:
     run_toy(tmp_path / "reference", *SLOW)
     reference = traces(tmp_path / "reference")
     run_dir, chance = tmp_path / "killed", random.Random(4)
     before: set[str] = set()
     kills = 0
-    while kills < 20:
+    while kills < wanted:
         resuming = bool(finished_keys(run_dir)) or ((run_dir / STORE_NAME).exists() and _is_run(run_dir))
         process = spawn_toy(run_dir, *([] if resuming else SLOW), verb="resume" if resuming else "run")
         # most of a process's life is imports; wait for the first new result, then a random while
@@ -76,8 +77,15 @@ def _wait_for_news(run_dir: Path, before: set[str], process: object, patience: f
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("executor", ["local", "ray"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "executor"),
+    [
+        (signal.SIGINT, "local"),
+        pytest.param(signal.SIGTERM, "local", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, "ray", marks=pytest.mark.slow),
+        (signal.SIGTERM, "ray"),
+    ],
+)
 def test_signals_leave_a_resumable_run(number: signal.Signals, executor: str, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     process = spawn_toy(run_dir, *SLOW, f"executor={executor}")

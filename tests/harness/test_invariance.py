@@ -10,6 +10,7 @@ from harness.cli import main
 from tests.harness.toy_runs import run_toy, traces
 
 
+@pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize("agent", ["walker", "batch_walker"])
 def test_lanes_and_workers_change_nothing(agent: str, tmp_path: Path) -> None:
     shapes = {
@@ -56,27 +57,33 @@ def test_seeds_and_repeats_change_the_draws(tmp_path: Path) -> None:
     assert len({actions for *_, actions in found.values()}) == 8
 
 
-def test_real_physics_is_the_same_however_it_is_spread(tmp_path: Path) -> None:
-    """The expert on ThinkBench: outcomes, action bytes and final simulator states, bit for bit."""
-    words = [
-        "run",
-        "benchmark=thinkbench",
-        "agent=expert",
-        "protocol.families=[sort,tower]",
-        "protocol.horizons=[3]",
-        "protocol.episodes_per_template=2",
-        "limit=4",
-    ]
-    shapes = {
-        "local1": [],
-        "ray2x1": ["executor=ray", "executor.workers=2", "executor.cpus_per_worker=0.5"],
-        "ray2x4": ["executor=ray", "executor.workers=2", "executor.lanes=4", "executor.cpus_per_worker=0.5"],
-    }
-    found = {}
-    for name, overrides in shapes.items():
-        assert main([*words, *overrides, f"run_dir={tmp_path / name}"]) == 0
-        found[name] = traces(tmp_path / name)
-    assert len(found["local1"]) == 4
-    assert found["ray2x1"] == found["local1"]
-    assert found["ray2x4"] == found["local1"]
-    assert main(["replay", str(tmp_path / "ray2x4"), "tower-h3-000"]) == 0
+PHYSICS = [
+    "run",
+    "benchmark=thinkbench",
+    "agent=expert",
+    "protocol.families=[sort,tower]",
+    "protocol.horizons=[3]",
+    "protocol.episodes_per_template=2",
+    "limit=4",
+]
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, int, str, bytes]]:
+    """The expert on ThinkBench, one episode after the other."""
+    run_dir = tmp_path_factory.mktemp("physics") / "run"
+    assert main([*PHYSICS, f"run_dir={run_dir}"]) == 0
+    return traces(run_dir)
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("lanes", [pytest.param(1, marks=pytest.mark.slow), 4])
+def test_real_physics_is_the_same_however_it_is_spread(
+    lanes: int, simulated: dict[str, tuple[str, int, str, bytes]], tmp_path: Path
+) -> None:
+    """Outcomes, action bytes and final simulator states, bit for bit."""
+    spread = ["executor=ray", "executor.workers=2", f"executor.lanes={lanes}", "executor.cpus_per_worker=0.5"]
+    assert main([*PHYSICS, *spread, f"run_dir={tmp_path}"]) == 0
+    assert len(simulated) == 4
+    assert traces(tmp_path) == simulated
+    assert main(["replay", str(tmp_path), "tower-h3-000"]) == 0

@@ -278,9 +278,15 @@ def test_impossible_shifts_are_refused(changes, message):
         protocol(**changes)
 
 
+@pytest.fixture(scope="module")
+def plain():
+    """A run without a shift."""
+    (composed,) = compose_runs(["agent=expert"])
+    return composed
+
+
 @pytest.mark.parametrize("shift", SHIFTS)
-def test_every_shift_is_a_protocol_of_its_own(shift):
-    (plain,) = compose_runs(["agent=expert"])
+def test_every_shift_is_a_protocol_of_its_own(shift, plain):
     for level in LEVELS:
         (composed,) = compose_runs(["agent=expert", f"protocol=thinkbench-{shift}-{level}"])
         assert composed.protocol_changes == ()

@@ -122,7 +122,7 @@ def problems(draw: st.DrawFn) -> tuple[Domain, SymbolicState, Goal]:
     return domain, state, tuple(literals)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(problems())
 def test_planner_is_exact(problem: tuple[Domain, SymbolicState, Goal]) -> None:
     domain, start, wanted = problem

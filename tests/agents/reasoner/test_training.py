@@ -168,7 +168,7 @@ def test_what_is_drawn(plans: Path, tmp_path: Path) -> None:
     assert any(described in text for text in questions("data.described=0.5"))
 
 
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_a_killed_run_goes_on_bit_for_bit(plans: Path, tmp_path: Path, precision: str) -> None:
     given = [f"data.sources=[{plans}]", "steps=6", "every={log:2,save:3,health:6}", f"precision={precision}"]
     bf16 = precision == "bf16"

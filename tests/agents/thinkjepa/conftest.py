@@ -19,16 +19,22 @@ def squares(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def overrides(squares):
-    """Of a world model; a test adds ``out`` and what it is about."""
-    return [f"data.sources=[{squares}]", "device=cpu", *CAMERA, *MODEL, *QUICK]
+def few_squares(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("few-squares") / "dataset", episodes=50)
 
 
 @pytest.fixture(scope="session")
-def world_model(overrides, tmp_path_factory):
+def overrides(few_squares):
+    """Of a world model; a test adds ``out`` and what it is about."""
+    return [f"data.sources=[{few_squares}]", "device=cpu", *CAMERA, *MODEL, *QUICK]
+
+
+@pytest.fixture(scope="session")
+def world_model(overrides, squares, tmp_path_factory):
     """A world model that has learnt a little."""
     out = tmp_path_factory.mktemp("runs") / "wm"
     torch.set_num_threads(1)
-    ended = train("world_model", f"out={out}", *overrides, "steps=200", "every={log:25,save:200,health:200}")
+    given = [f"data.sources=[{squares}]", *overrides[1:], "steps=200", "every={log:25,save:200,health:200}"]
+    ended = train("world_model", f"out={out}", *given)
     assert ended.code == ExitCode.COMPLETED
     return out

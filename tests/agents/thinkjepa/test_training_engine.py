@@ -41,7 +41,7 @@ def test_curves_are_written_for_tensorboard(world_model):
     assert {"train/prediction", "health/skill", "health/probe_r2", "health/rank"} <= tags
 
 
-@pytest.mark.parametrize("objective", ["causal", "masked"])
+@pytest.mark.parametrize("objective", ["causal", pytest.param("masked", marks=pytest.mark.slow)])
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(overrides, tmp_path, objective):
     """With dropout, masks, random attention maps and a moving average."""
     given = [*overrides, f"objective={objective}", "steps=7", "every={log:1,save:100,health:100}"]

@@ -36,9 +36,12 @@ def benchmark(generated, monkeypatch):
 
 # Absolute actions are metres and radians, which Gymnasium's checker would rather have normalised.
 @pytest.mark.filterwarnings("ignore:.*symmetric and normalized space")
-@pytest.mark.parametrize("mode", ["relative", "absolute"])
-def test_gymnasium_accepts_it(generated, mode):
-    env = gymnasium.make("thinkjepa/CalvinD-v0", assets=generated, action_mode=mode, render_mode="rgb_array").unwrapped
+@pytest.mark.parametrize(
+    "settings",
+    [{"render_mode": "rgb_array", "lowpoly": True}, {"action_mode": "absolute", "observation_keys": ("robot_obs",)}],
+)
+def test_gymnasium_accepts_it(generated, settings):
+    env = gymnasium.make("thinkjepa/CalvinD-v0", assets=generated, **settings).unwrapped
     assert isinstance(env, TaskEnv)
     check_env(env)
     env.close()
@@ -132,11 +135,12 @@ def run_chain(env, spec):
     return len(spec.stages)
 
 
+@pytest.mark.parametrize("chains", [2, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["generated", "official"])
-def test_the_expert_solves_whole_chains(benchmark, kind, request, monkeypatch):
+def test_the_expert_solves_whole_chains(benchmark, kind, chains, request, monkeypatch):
     monkeypatch.setattr(Calvin, "_assets", request.getfixturevalue(kind))
     env = benchmark.make_env(EnvRequest(observation_keys=()))
-    assert [run_chain(env, spec) for spec in benchmark.episodes(4)] == [5, 5, 5, 5]
+    assert [run_chain(env, spec) for spec in benchmark.episodes(chains)] == [5] * chains
     env.close()
 
 

@@ -98,7 +98,7 @@ def rollout(env, spec, seed=0):
     return seen
 
 
-@pytest.mark.parametrize("mode", ["relative", "absolute"])
+@pytest.mark.parametrize("mode", ["relative", pytest.param("absolute", marks=pytest.mark.slow)])
 def test_it_gives_what_our_own_environment_gives(package, generated, mode, capsys):
     keys = ("rgb_static", "depth_gripper", "robot_obs", "scene_obs")
     official = OfficialCalvinEnv("D", action_mode=mode, observation_keys=keys)

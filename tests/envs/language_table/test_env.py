@@ -29,6 +29,15 @@ def make(generated):
         environment.close()
 
 
+@pytest.fixture
+def hurried(monkeypatch):
+    """Blocks may still move when an episode begins: enough for what does not look at how they lie."""
+    monkeypatch.setattr("envs.language_table.board._MOVE_STEPS", 10)
+    monkeypatch.setattr("envs.language_table.board._SETTLE_STEPS", 20)
+    monkeypatch.setattr("envs.language_table.world._STABILISE_STEPS", 10)
+
+
+@pytest.mark.usefixtures("hurried")
 def test_gymnasium_checks(generated):
     environment = gymnasium.make("thinkjepa/LanguageTable-v0", assets=generated, render_mode="rgb_array")
     with warnings.catch_warnings():
@@ -80,6 +89,7 @@ def test_an_episode_does_not_depend_on_what_ran_before_or_beside_it(make):
     assert all(len(set(row)) == 1 for row in digests)
 
 
+@pytest.mark.usefixtures("hurried")
 def test_seeds_give_different_boards_and_no_seed_draws_one(make):
     environment = make(observation_keys=("blocks",))
     first = environment.reset(seed=1)[0]["blocks"]
@@ -91,6 +101,7 @@ def test_seeds_give_different_boards_and_no_seed_draws_one(make):
     assert np.array_equal(environment.reset()[0]["blocks"], second)
 
 
+@pytest.mark.usefixtures("hurried")
 def test_episode_specs(make):
     environment = make(observation_keys=("instruction_text",))
     observation, _ = environment.reset(seed=2, options={"family": "point2block", "mode": "BLOCK_4"})
@@ -120,6 +131,7 @@ def test_success_ends_the_episode(make):
     assert truth.solved()
 
 
+@pytest.mark.usefixtures("hurried")
 def test_only_what_is_asked_for_is_drawn(make, monkeypatch):
     class Forbidden:
         def __init__(self, *args):
@@ -150,6 +162,7 @@ def test_wrong_arguments_are_refused_before_a_simulator_starts(make, monkeypatch
         make(**arguments)
 
 
+@pytest.mark.usefixtures("hurried")
 def test_wrong_calls_are_explained(make):
     environment = make(observation_keys=())
     with pytest.raises(RuntimeError, match="reset"):

@@ -48,10 +48,10 @@ def test_fresh_resets(golden, official, tmp_path):
 
 
 def test_trajectories(golden, official, tmp_path):
-    result = replay.compare_file(subset(golden, tmp_path, "replays", (0, 1, 5, 9, 14)), official)
+    result = replay.compare_file(subset(golden, tmp_path, "replays", (1, 5, 14)), official)
     assert result.passed, result
     assert result.position_error < EXACT
-    assert result.rewards == 5 * 60
+    assert result.rewards == 3 * 60
 
 
 @pytest.mark.slow

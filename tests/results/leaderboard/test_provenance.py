@@ -62,7 +62,7 @@ def configured(command: str) -> dict[str, Any]:
         (["agent=walker", "video=none,first:1", "executor.lanes=2"], 2),
         (["agent=walker", "protocol=toy,toy_far@1"], 2),
         (["agent=walker", "agent.mode='it\\'s (odd), yes',noise,'true','',\"1\""], 5),
-        (["agent=walker", "protocol.faults=[],['toy-009:step:raise','toy-010:step:exit']", "repeats=1,2"], 4),
+        (["agent=walker", "protocol.faults=[],['toy-009:step:raise','toy-010:step:exit']", "repeats=2"], 2),
         (["agent=walker", "agent.mode='a,b'"], 1),
         (["ablation=whole,weak,weak_twice,batch"], 4),
         (["ablation=whole,weak", "agent.gain=0.5,0.75", "agent.mode=noise"], None),
