@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import binomtest, norm
+from scipy.special import ndtr, ndtri
 
 BOOTSTRAP_RESAMPLES = 4000
 
@@ -38,6 +38,8 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
     """Wilson score interval of a rate (Wilson 1927; scipy's implementation). ``trials == 0`` gives [0, 1]."""
     if trials == 0:
         return Interval(0.0, 1.0)
+    from scipy.stats import binomtest  # takes a second, and every verb imports this module
+
     interval = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
     return Interval(float(interval.low), float(interval.high))
 
@@ -62,7 +64,7 @@ def cluster_bootstrap(
     tail = (1 - confidence) / 2
     if len(sums) > MOST_CLUSTERS:
         mean = float(sums.sum() / sizes.sum())
-        half = float(norm.ppf(1 - tail)) * cluster_standard_error(sums, sizes)
+        half = float(ndtri(1 - tail)) * cluster_standard_error(sums, sizes)
         return Interval(mean - half, mean + half)
     return _bca(_resampled_means(sums, sizes), sums, sizes, tail)
 
@@ -112,10 +114,10 @@ def _bca(
     mean = sums.sum() / sizes.sum()
     # A resampled mean that equals the mean counts half, as values of tasks in a row often do.
     below = np.mean(resampled < mean) + 0.5 * np.mean(np.isclose(resampled, mean, rtol=1e-12, atol=0))
-    bias = norm.ppf(np.clip(below, 1 / len(resampled), 1 - 1 / len(resampled)))
+    bias = ndtri(np.clip(below, 1 / len(resampled), 1 - 1 / len(resampled)))
     left_out = (sums.sum() - sums) / (sizes.sum() - sizes)
     influence = left_out.mean() - left_out
     acceleration = (influence**3).sum() / (6 * (influence**2).sum() ** 1.5)
-    shifted = bias + norm.ppf([tail, 1 - tail])
-    low, high = np.quantile(resampled, norm.cdf(bias + shifted / (1 - acceleration * shifted)))
+    shifted = bias + ndtri([tail, 1 - tail])
+    low, high = np.quantile(resampled, ndtr(bias + shifted / (1 - acceleration * shifted)))
     return Interval(float(low), float(high))

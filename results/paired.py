@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import binomtest, norm, permutation_test
+from scipy.special import ndtr
 
 from harness.statistics import Interval, cluster_bootstrap, wilson
 
@@ -99,7 +99,11 @@ def paired_difference(
 
 def mcnemar_exact(only_first: int, only_second: int) -> float:
     """Exact two-sided p-value of McNemar's test: the discordant pairs as flips of a fair coin; 1 if there are none."""
-    return float(binomtest(only_first, only_first + only_second).pvalue) if only_first + only_second else 1.0
+    if not only_first + only_second:
+        return 1.0
+    from scipy.stats import binomtest  # takes a second to import
+
+    return float(binomtest(only_first, only_first + only_second).pvalue)
 
 
 def newcombe_paired(both: int, only_first: int, only_second: int, neither: int, confidence: float = 0.95) -> Interval:
@@ -138,7 +142,9 @@ def sign_flip_test(differences: Values, clusters: npt.NDArray[np.generic] | None
     if len(sums) < 2:
         return 1.0
     if len(sums) > MOST_FLIPPED:
-        return float(2 * norm.sf(abs(sums.sum()) / math.sqrt((sums**2).sum())))
+        return float(2 * ndtr(-abs(sums.sum()) / math.sqrt((sums**2).sum())))
+    from scipy.stats import permutation_test
+
     answer = permutation_test(
         (sums,),
         lambda x, axis: np.sum(x, axis=axis),

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import binom
 
 LARGEST_SAMPLE = 10_000_000
 LARGEST_EXACT = 20_000
@@ -91,6 +90,8 @@ def unpaired_power(design: Design, episodes: int, effect: float) -> float:
 
 def paired_power(design: Design, episodes: int, effect: float) -> float:
     """Chance that McNemar's exact test finds ``effect`` in ``episodes`` pairs."""
+    from scipy.stats import binom  # takes a second to import
+
     share = design.discordant_share(effect)
     upwards = min(1.0, (share + effect) / (2 * share))
     low, high = int(binom.ppf(1e-9, episodes, share)), int(binom.isf(1e-9, episodes, share))

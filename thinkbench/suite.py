@@ -118,7 +118,7 @@ class Suite:
 
 def episode_hash(record: EpisodeRecord) -> str:
     """SHA-256 of an episode as canonical JSON (hex)."""
-    return _sha256(asdict(record))
+    return _sha256(vars(record))
 
 
 def draw_suite(templates: Sequence[Template], per_template: int, seed: int) -> Suite:

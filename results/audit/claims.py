@@ -24,7 +24,7 @@ from itertools import pairwise
 from math import sqrt
 from typing import Any
 
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from harness.instantiate import ConfigError
 from results.audit.findings import Finding
@@ -215,7 +215,7 @@ def _effects(
     tables: Tables,
 ) -> Found:
     survival = [float(_cell(tables[spread["table"]], spread["row"], name).value) / 100 for name in spread["of"]]
-    half = float(norm.ppf(0.975)) * sqrt(2 * length_variance(survival) / episodes)
+    half = float(ndtri(0.975)) * sqrt(2 * length_variance(survival) / episodes)
     found = [(row, table.quantity(row, str(column))) for row, _ in table.rows]
     small = [f"{row} {cell.text}" for row, cell in found if cell is not None and abs(float(cell.value)) < half]
     if small:
