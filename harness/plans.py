@@ -47,6 +47,9 @@ from harness.dataset import IMAGE_TYPE, decode_image, read_checksums
 FORMAT_VERSION = 1
 SUMS, INFO, DATA = "SHA256SUMS", "info.json", "data"
 
+RADIUS = 0.08
+"""Of the picture's side: as near to a thing's centre as this counts as on it. A large cube is 0.1 wide."""
+
 Split = Literal["train", "held_out", "unseen", "evaluation"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 

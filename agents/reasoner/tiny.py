@@ -122,14 +122,18 @@ def _begin_with(model: Any, tokenizer: Any, folder: Path) -> None:
     known = [(own, words[word]) for word, own in vocabulary.items() if word in words]
     here, there = (torch.tensor(ids) for ids in zip(*known, strict=True))
     weights, old = dict(model.named_parameters()), dict(other.named_parameters())
-    of_words = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
-    for name in weights.keys() | old.keys():
-        shapes = [set_[name].shape[id(weights.get(name)) in of_words :] for set_ in (weights, old) if name in set_]
-        if len(shapes) < 2 or shapes[0] != shapes[1]:
-            raise ReasonerError(f"init={folder} has other sizes ({name}); give one that was made with the same `sizes`")
+    of_words = {name for name, weight in weights.items() if weight is model.get_input_embeddings().weight}
+
+    def shapes(of: dict[str, Any]) -> set[tuple[str, tuple[int, ...]]]:
+        """By name; how many words there are does not count."""
+        return {(name, tuple(weight.shape[1:] if name in of_words else weight.shape)) for name, weight in of.items()}
+
+    if different := shapes(weights) ^ shapes(old):
+        name, _ = min(different)
+        raise ReasonerError(f"init={folder} has other sizes ({name}); give one that was made with the same `sizes`")
     with torch.no_grad():
         for name, weight in weights.items():
-            if id(weight) in of_words:
+            if name in of_words:
                 weight[here] = old[name][there]
             else:
                 weight.copy_(old[name])

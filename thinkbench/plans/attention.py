@@ -8,11 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.plans import Answered, Answers, Question, Thing
+from harness.plans import RADIUS, Answered, Answers, Question, Thing
 from thinkbench.plans.judge import normalised
-
-RADIUS = 0.08
-"""Of the picture's side: as near to a thing's centre as this counts as on it. A large cube is 0.1 wide."""
 
 
 @dataclass(frozen=True)

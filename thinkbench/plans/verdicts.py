@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from harness.plans import Answered, Answers, PlansError, Question, digest, read_plans
-from thinkbench.plans.attention import RADIUS, Looked, looked
+from harness.plans import RADIUS, Answered, Answers, PlansError, Question, digest, read_plans
+from thinkbench.plans.attention import Looked, looked
 from thinkbench.plans.judge import Judged, judge
 
 

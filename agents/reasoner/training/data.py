@@ -15,13 +15,10 @@ from agents.reasoner.prompt import IMAGE, Plan, Step, prompt, write
 from agents.reasoner.protocol import Attempt
 from agents.reasoner.training.config import PlanDataConfig
 from agents.thinkjepa.training.config import TrainingError
-from harness.plans import PlansError, Question, digest, read_plans
+from harness.plans import RADIUS, PlansError, Question, digest, read_plans
 
 DESCRIBE = f"{IMAGE}\nWhat is there, what does it rest on, and where is it?"
 """The question whose answer depends on nothing but the picture."""
-
-NEAR = 0.08
-"""Of the picture's side: who names a thing is to look as near to its centre as this. A large cube is 0.1 wide."""
 
 _OF_TOKENS = ("input_ids", "attention_mask", "mm_token_type_ids")
 _IGNORED = -100
@@ -188,7 +185,7 @@ def example(chat: Chat, question: Question, asks: str, says: str) -> Example:
         for thing in question.things:
             if thing.phrase == named[0]:
                 distance = torch.hypot(across - thing.u, down - thing.v).flatten()
-                near[rows] |= distance <= max(NEAR, float(distance.min()))
+                near[rows] |= distance <= max(RADIUS, float(distance.min()))
     return Example(tokens, near)
 
 
