@@ -12,6 +12,7 @@ import faulthandler
 import os
 import queue
 import signal
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -36,6 +37,7 @@ PROCESS_START_SECONDS = 180.0
 STATUS_SECONDS = 0.5
 WAIT_SECONDS = 0.1
 CLOSE_SECONDS = 5.0
+CONNECT_SECONDS = 5.0
 LOCAL_OBJECT_STORE_BYTES = 256 * 1024 * 1024
 
 
@@ -144,6 +146,7 @@ class RayExecutor:
         """Connect to Ray; whether it was started by us. Ray's own SIGTERM handler is put aside: ours must stay."""
         if ray.is_initialized():
             return False
+        _check_address(self._address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         handler = signal.getsignal(signal.SIGTERM)
@@ -179,6 +182,19 @@ class RayExecutor:
                     f"executor.workers={self._count} with executor.{key}_per_worker={self._resources[option]:g} need "
                     f"{needed:g} {ray_name}s, the Ray cluster has {total.get(ray_name, 0.0):g}; lower one of the two"
                 )
+
+
+def _check_address(address: str | None) -> None:
+    """Raise WorkerStartError where nothing listens at `host:port`: Ray itself would try for minutes."""
+    if address in (None, "auto", "local"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise WorkerStartError(f"ray.address={address} is neither host:port nor auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise WorkerStartError(f"cannot connect to Ray at ray.address={address}: {error}") from error
 
 
 class _Crew:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from harness.executors.ray import _Crew
 from tests.harness.toy_runs import results, run_toy
 
 RAY = ["executor=ray", "executor.workers=2", "executor.lanes=2", "executor.cpus_per_worker=0.5"]
+RAY_SCRIPT = str(Path(sys.executable).with_name("ray"))
 
 
 def test_a_cluster_of_our_own_ends_with_the_run_whatever_happens(
@@ -31,23 +35,50 @@ def test_a_cluster_of_our_own_ends_with_the_run_whatever_happens(
         ray.shutdown()
 
 
-def test_an_existing_cluster_is_joined_and_left_running(tmp_path: Path) -> None:
-    script = str(Path(sys.executable).with_name("ray"))
-    start = [script, "start", "--head", "--num-cpus=2", "--include-dashboard=false", "--port=0"]
-    subprocess.run(start, check=True, capture_output=True, timeout=120)
-    try:
-        too_many = [*RAY, "ray.address=auto", "executor.workers=9"]
-        assert run_toy(tmp_path / "too-many", *too_many) == 2
-        assert run_toy(tmp_path / "run", *RAY, "ray.address=auto") == 0
-        assert len(results(tmp_path / "run")) == 8
-        status = subprocess.run([script, "status"], check=False, capture_output=True, timeout=120)
-        assert status.returncode == 0, "the cluster is not ours to stop"
-    finally:
-        subprocess.run([script, "stop", "--force"], check=True, capture_output=True, timeout=120)
+@pytest.fixture
+def somebodys_cluster() -> Iterator[str]:
+    """The address of a cluster that is none of ours. It is ended by its own process: `ray stop` would end every one."""
+    address = f"127.0.0.1:{unused_port()}"
+    port = address.rpartition(":")[2]
+    words = ["start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--include-dashboard=false"]
+    with subprocess.Popen([RAY_SCRIPT, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            patience = time.monotonic() + 120
+            while not answers(address) and time.monotonic() < patience and process.poll() is None:
+                time.sleep(0.2)
+            yield address
+        finally:
+            process.terminate()
+
+
+def unused_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def answers(address: str) -> bool:
+    words = [RAY_SCRIPT, "status", f"--address={address}"]
+    return subprocess.run(words, check=False, capture_output=True, timeout=120).returncode == 0
+
+
+def test_an_existing_cluster_is_joined_and_left_running(tmp_path: Path, somebodys_cluster: str) -> None:
+    words = [*RAY, f"ray.address={somebodys_cluster}"]
+    assert run_toy(tmp_path / "too-many", *words, "executor.workers=9") == 2
+    assert run_toy(tmp_path / "run", *words) == 0
+    assert len(results(tmp_path / "run")) == 8
+    assert answers(somebodys_cluster), "the cluster is not ours to stop"
 
 
 def test_no_cluster_at_the_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_toy(tmp_path, *RAY, "ray.address=auto") == 2
-    assert "cannot connect to Ray at ray.address=auto" in capsys.readouterr().err
+    nowhere = f"127.0.0.1:{unused_port()}"
+    assert run_toy(tmp_path, *RAY, f"ray.address={nowhere}") == 2
+    assert f"cannot connect to Ray at ray.address={nowhere}: [Errno 111] Connection refused" in capsys.readouterr().err
     assert main(["resume", str(tmp_path), "ray.address=null"]) == 0
     assert not ray.is_initialized(), "a cluster of our own ends with the run"
+
+
+@pytest.mark.parametrize("address", ["nonsense", "head:port", ":6379"])
+def test_an_address_that_is_none(address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_toy(tmp_path, *RAY, f"ray.address='{address}'") == 2
+    assert f"ray.address={address} is neither host:port nor auto" in capsys.readouterr().err

@@ -27,7 +27,6 @@ COUNTS = st.integers(0, 60)
 
 
 @given(COUNTS, COUNTS)
-@settings(deadline=None)
 def test_mcnemar_is_that_of_statsmodels(one: int, other: int) -> None:
     expected = mcnemar([[0, one], [other, 0]], exact=True).pvalue
     assert mcnemar_exact(one, other) == pytest.approx(min(1.0, expected))
@@ -59,7 +58,7 @@ def test_newcombe_covers_the_true_difference() -> None:
 
 
 @given(st.lists(st.sampled_from([-2.0, -1.0, -0.5, 0.5, 1.0, 3.0]), min_size=2, max_size=9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_sign_flips_are_enumerated_where_that_is_possible(values: list[float]) -> None:
     flipped = [abs(sum(s * v for s, v in zip(signs, values, strict=True))) for signs in _signs(len(values))]
     expected = np.mean([total >= abs(sum(values)) - 1e-9 for total in flipped])
@@ -120,7 +119,7 @@ def test_a_paired_difference_holds_its_numbers() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist())
 

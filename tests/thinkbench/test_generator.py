@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.tabletop.scene import Colour, Kind, SceneSpec, Size, ZoneSpec
@@ -37,7 +37,7 @@ def episode(name: str, index: int, seed: int = 0) -> Episode:
 
 
 episodes = st.builds(episode, st.sampled_from(sorted(TEMPLATES)), st.integers(0, 50), st.integers(0, 3))
-many = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=15)
 
 
 @many

@@ -122,7 +122,7 @@ def problems(draw: st.DrawFn) -> tuple[Domain, SymbolicState, Goal]:
     return domain, state, tuple(literals)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(problems())
 def test_planner_is_exact(problem: tuple[Domain, SymbolicState, Goal]) -> None:
     domain, start, wanted = problem
@@ -139,7 +139,7 @@ def test_planner_is_exact(problem: tuple[Domain, SymbolicState, Goal]) -> None:
     assert satisfied(domain, state, wanted)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(problems())
 def test_each_move_reaches_its_milestone_and_no_object_starts_with_its_first(
     problem: tuple[Domain, SymbolicState, Goal],

@@ -42,7 +42,7 @@ def directions(width, count=64, seed=0):
 # ---------------------------------------------------------------------------------------------- prediction
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seeds, st.floats(0.05, 3))
 def test_smooth_l1_agrees_with_torch(seed, beta):
     prediction, target = normal(4, 7, seed=seed) * 2, normal(4, 7, seed=seed + 1)
@@ -89,7 +89,7 @@ def test_rollout_loss_weighs_steps():
 # ------------------------------------------------------------------------------------------- regularisers
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seeds, st.floats(1e-2, 1e2))
 def test_spectral_entropy_agrees_with_singular_values_and_ignores_scale_shift_and_rotation(seed, scale):
     x = normal(12, 5, seed=seed)

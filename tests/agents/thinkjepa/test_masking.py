@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from agents.thinkjepa.masking import LONG_TUBES, SEED_BLOCKS, SHORT_TUBES, BlockSampler, sample_masks
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.sampled_from([SEED_BLOCKS, SHORT_TUBES, LONG_TUBES]),
     st.integers(1, 4),
@@ -52,7 +52,7 @@ def test_mask_ratios_are_those_of_the_documentation(blocks, mean, low, high):
     assert np.percentile(ratios, [5, 95]) == pytest.approx([low, high], abs=0.03)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**31))
 def test_a_block_has_the_extent_that_was_asked_for(seed):
     covered = BlockSampler(count=1, scale=(0.15, 0.7), frames=(4, 8)).draw(16, 14, np.random.default_rng(seed))

@@ -108,7 +108,7 @@ def algorithm_2(cost, mean, std, noise, elites):
     return mean
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.integers(0, 2**31))
 def test_the_literal_form_is_algorithm_2(seed):
     config = small(SEED_CEM)

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -70,18 +69,6 @@ def test_visuals_do_not_alter_physics(official):
         digests.add(play(world, chain, 4))
         world.close()
     assert len(digests) == 1
-
-
-def test_reset_takes_at_most_a_tenth_of_a_second(official):
-    world = World(Scene.D, official)
-    chain = load_chains()[0]
-    spent = []
-    for _ in range(5):
-        before = time.process_time()
-        world.reset(chain.robot_obs, chain.scene_obs)
-        spent.append(time.process_time() - before)
-    world.close()
-    assert np.median(spent) < 0.1
 
 
 def test_upstreams_leaks_are_not_there(generated):

@@ -20,7 +20,7 @@ def random_board(seed, mode):
     return BoardState(positions, rng.uniform(low, high).astype(np.float32))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(REWARDED), MODES, st.integers(0, 10_000))
 def test_drawn_instructions_are_among_the_reachable(name, mode, seed):
     family = FAMILIES[name](Draws.from_seed(seed), mode)
@@ -31,7 +31,7 @@ def test_drawn_instructions_are_among_the_reachable(name, mode, seed):
     assert task.instruction in reachable
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["block2absolutelocation", "block1_to_corner", "block2relativelocation"]), st.integers(0, 10_000)
 )

@@ -12,7 +12,7 @@ from envs.language_table.routes import cell_of, cost_to_go, crowding, edge_crowd
 POINTS = st.tuples(st.floats(0.16, 0.59), st.floats(-0.29, 0.29))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(POINTS, POINTS)
 def test_free_routes_are_as_long_as_grid_distance(start, goal):
     field = cost_to_go(goal, np.ones_like(crowding([], 0.05)))
@@ -41,7 +41,7 @@ def test_following_the_field_reaches_the_goal_and_keeps_clear():
     assert cell_of(point) == cell_of((0.55, 0.0))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(POINTS, POINTS, POINTS, st.floats(0.01, 0.1))
 def test_straight_is_clear_agrees_with_dense_sampling(start, end, centre, clearance):
     a, b, c = map(np.array, (start, end, centre))

@@ -27,7 +27,7 @@ SEEDS = st.integers(0, 2**32)
 
 
 @given(SEEDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_scenes_are_what_they_promise(seed: int) -> None:
     scene = draw_scene(np.random.default_rng(seed))
     assert scene == draw_scene(np.random.default_rng(seed))
@@ -44,7 +44,7 @@ def test_scenes_are_what_they_promise(seed: int) -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_what_holds_is_what_the_benchmark_would_judge(seed: int) -> None:
     scene = draw_scene(np.random.default_rng(seed))
     goals, state = subgoals(scene), ideal_state(scene)
@@ -55,7 +55,7 @@ def test_what_holds_is_what_the_benchmark_would_judge(seed: int) -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_words_tell_the_sub_goals_of_a_scene_apart(seed: int) -> None:
     goals = subgoals(draw_scene(np.random.default_rng(seed)))
     texts = [goal.text(text) for goal in goals for text in (*KINDS[goal.kind].standard, *KINDS[goal.kind].held_out)]
