@@ -152,9 +152,17 @@ def separation(one: Points, other: Points) -> float:
 
 def _distances_to_edges(polygon: Points, points: Points) -> Points:
     """Distance of points ``(N, 2)`` from the lines through a polygon's edges, positive outside, ``(N, M)``."""
+    normals, offsets = _edges(polygon.tobytes())
+    return np.asarray(product(points, normals.T) - offsets)
+
+
+@functools.lru_cache(maxsize=2048)
+def _edges(corners: bytes) -> tuple[Points, Points]:
+    """The lines through a polygon's edges: outward normals ``(M, 2)``, distances from the origin ``(M,)``."""
+    polygon = np.frombuffer(corners).reshape(-1, 2)
     edges = np.roll(polygon, -1, axis=0) - polygon
     normals = np.stack([edges[:, 1], -edges[:, 0]], axis=1) / np.hypot(edges[:, 0], edges[:, 1])[:, None]
-    return np.asarray(product(points, normals.T) - (polygon * normals).sum(axis=1))
+    return normals, (polygon * normals).sum(axis=1)
 
 
 def radius(kind: Kind, size: Size) -> float:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
+import torch
 from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
+from torch import Tensor
 
 from agents.reasoner.tiny import TinySizes
 from agents.thinkjepa.training.config import LoopConfig, ScheduleConfig, Share
@@ -56,6 +59,30 @@ class RateConfig(ScheduleConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class AnswerWeights:
+    """Weights of the losses; what weighs nothing is not computed.
+
+    Attributes:
+        answers: What is said, token by token.
+        looks: Where the language model's last layer looks: at a thing where it names it.
+        sees: What patches of the vision tower tell of themselves, before any language: what is there and on what it
+            rests.
+    """
+
+    answers: NonNegativeFloat
+    looks: NonNegativeFloat
+    sees: NonNegativeFloat
+
+    def __post_init__(self) -> None:
+        if not (self.answers or self.looks or self.sees):
+            raise ValueError("weights of 0 teach nothing; give weights.answers=1")
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """All losses that there are, weighted."""
+        return torch.stack([getattr(self, name) * term for name, term in terms.items()]).sum()
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class ReasonerConfig(LoopConfig):
     """One training run of a reasoner.
 
@@ -68,8 +95,7 @@ class ReasonerConfig(LoopConfig):
         lora: The adapter that another model gets; ``None`` trains all its weights. ``tiny`` has none.
         checkpointing: Whether activations are computed twice instead of kept, for models that need much memory.
         pieces: A batch goes through the model in so many pieces of answers of like length, which pads them less.
-        grounding: Weight of the loss that asks of the language model's last layer to look at a thing where it names it;
-            0 leaves attention alone.
+        weights: Of the losses.
         optimiser: AdamW.
     """
 
@@ -80,13 +106,19 @@ class ReasonerConfig(LoopConfig):
     lora: LoraConfig | None
     checkpointing: bool
     pieces: PositiveInt
-    grounding: NonNegativeFloat
+    weights: AnswerWeights
     optimiser: RateConfig
 
     def __post_init__(self) -> None:
         if self.init is not None and self.model != TINY:
             raise ValueError(f"init={self.init} is for model={TINY}; leave it away, model={self.model} has weights")
-        if self.grounding and self.checkpointing:
+        if self.weights.sees and self.model != TINY and self.lora is not None:
             raise ValueError(
-                f"grounding={self.grounding:g} watches attention, which rules checkpointing=true out: give grounding=0"
+                f"weights.sees={self.weights.sees:g} teaches the vision tower, which an adapter leaves as it is; give "
+                "weights.sees=0 or lora=null"
+            )
+        if self.weights.looks and self.checkpointing:
+            raise ValueError(
+                f"weights.looks={self.weights.looks:g} watches attention, which rules checkpointing=true out: give "
+                "weights.looks=0"
             )

@@ -101,10 +101,12 @@ class Example:
         encoded: Their tokens.
         near: Where each token of the answer is to look, ``(L, h * w)``: at the thing that it names; nowhere if it names
             none.
+        question: That one.
     """
 
     encoded: Encoded
     near: Tensor
+    question: Question
 
     def __len__(self) -> int:
         return int(self.encoded.inputs["input_ids"].shape[1])
@@ -119,12 +121,14 @@ class Piece:
         labels: The last tokens ``(B, L)``, -100 where there is no answer.
         near: Where these are to look, ``(B, L, S)``.
         image: The tokens of the picture, ``(B, 1, S)``.
+        questions: ``B`` of them.
     """
 
     inputs: dict[str, Tensor]
     labels: Tensor
     near: Tensor
     image: Tensor
+    questions: tuple[Question, ...]
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,8 @@ class Batch:
             columns = example.encoded.image + longest - len(example)
             near[place, most - len(example.near) :, columns] = example.near
             image[place, 0, columns] = True
-        return Piece(inputs, labels.to(self.device), near.to(self.device), image.to(self.device))
+        questions = tuple(example.question for example in examples)
+        return Piece(inputs, labels.to(self.device), near.to(self.device), image.to(self.device), questions)
 
 
 def example(chat: Chat, question: Question, asks: str, says: str) -> Example:
@@ -186,7 +191,7 @@ def example(chat: Chat, question: Question, asks: str, says: str) -> Example:
             if thing.phrase == named[0]:
                 distance = torch.hypot(across - thing.u, down - thing.v).flatten()
                 near[rows] |= distance <= max(RADIUS, float(distance.min()))
-    return Example(tokens, near)
+    return Example(tokens, near, question)
 
 
 def _padded(row: Tensor, length: int, fill: int) -> Tensor:

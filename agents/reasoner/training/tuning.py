@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from agents.reasoner.loading import Loaded
 from agents.reasoner.prompt import parse
 from agents.reasoner.training.config import LoraConfig, ReasonerConfig
 from agents.reasoner.training.data import DESCRIBE, Batch, Data, Piece, answer, asked, description, example
+from agents.reasoner.training.seeing import Seeing, patches_of, vision_tower, width
 from agents.thinkjepa.training.draws import rng
 from harness.plans import Question
 
@@ -33,36 +34,28 @@ _LEAST = 1e-6
 """Share of the attention that is told from none."""
 
 
-@dataclass(frozen=True)
-class AnswerLoss:
-    """What is said, and where it is looked meanwhile."""
-
-    grounding: float
-
-    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Both, or the one that there is."""
-        return terms["answer"] + self.grounding * terms.get("looks", 0.0)
-
-
 class Tuning(nn.Module):
     """A model that learns to answer; the `Stage` of ``harness train reasoner``.
 
     The loss ``answer`` is the cross-entropy of the answers' tokens, summed over a batch and divided by the number of
     answers and by the mean length of one: it is a mean over samples, so pieces and processes may share a batch, and
     every token counts alike. ``looks`` is ``-log`` of the share of the attention on the picture that lies near a
-    thing, averaged over the tokens that name one, and then over samples.
+    thing, averaged over the tokens that name one, and then over samples. ``sees`` is `Seeing.loss`.
 
     Args:
         loaded: An image-text-to-text model of transformers, with an adapter or without, its tokenizer and
             preprocessing, and the layers that are to look.
         data: What is learnt.
         config: How.
+
+    Raises:
+        TrainingError: A loss is of no use to this model.
     """
 
     def __init__(self, loaded: Loaded, data: Data, config: ReasonerConfig) -> None:
         super().__init__()
         self.model: Any = loaded.model
-        self.weights = AnswerLoss(config.grounding)
+        self.weights = config.weights
         self._chat, self._layers, self._data, self._config = loaded.chat, loaded.layers, data, config
         chat = loaded.chat
         padding = chat.tokenizer.pad_token_id
@@ -72,6 +65,9 @@ class Tuning(nn.Module):
             np.mean([len(chat.tokenizer(self._answer(question))["input_ids"]) for question in some])
         )
         self._device = torch.device("cpu")
+        self._seeing: Seeing | None = None
+        if config.weights.sees:
+            self._seeing = Seeing(data.train, width(vision_tower(loaded.model)))
 
     def place(self, device: torch.device) -> None:
         """Bring the model to a device."""
@@ -96,19 +92,20 @@ class Tuning(nn.Module):
         return Batch(tuple(examples), self._padding, torch.device("cpu"))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``answer`` and, unless nothing is asked of attention, ``looks``."""
-        grounded = self._config.grounding > 0
-        answers, looks = [], []
+        """The terms ``answers``, ``looks`` and ``sees``, without those that weigh nothing."""
+        sums: dict[str, list[Tensor]] = {name: [] for name, weight in asdict(self.weights).items() if weight}
         for piece in batch.pieces(self._config.pieces):
-            logits, attention = self._run(piece, self._layers if grounded else ())
-            answers.append(functional.cross_entropy(logits.flatten(0, 1), piece.labels.flatten(), reduction="sum"))
-            if grounded:
+            ran = self._run(piece, self._layers if "looks" in sums else (), speaks=sums.keys() != {"sees"})
+            if "answers" in sums:
+                loss = functional.cross_entropy(ran.logits.flatten(0, 1), piece.labels.flatten(), reduction="sum")
+                sums["answers"].append(loss / self._mean_length)
+            if "looks" in sums:
                 naming = piece.near.any(dim=-1)
-                surprise = -(_share(attention, piece) + _LEAST).log() * naming
-                looks.append((surprise.sum(dim=-1) / naming.sum(dim=-1).clamp_min(1)).sum())
-        number = len(batch.examples)
-        terms = {"answer": torch.stack(answers).sum() / (number * self._mean_length)}
-        return terms | ({"looks": torch.stack(looks).sum() / number} if grounded else {})
+                surprise = -(_share(ran.attention, piece) + _LEAST).log() * naming
+                sums["looks"].append((surprise.sum(dim=-1) / naming.sum(dim=-1).clamp_min(1)).sum())
+            if self._seeing is not None:
+                sums["sees"].append(self._seeing.loss(ran.patches, piece.questions))
+        return {name: torch.stack(parts).sum() / len(batch.examples) for name, parts in sums.items()}
 
     def after_step(self, step: int, steps: int) -> None:
         """Nothing."""
@@ -120,12 +117,14 @@ class Tuning(nn.Module):
         ``held_out`` is the loss per token, ``tokens`` the share that is right. ``answers`` and ``first`` are the shares
         of answers and of what is said up to the first sub-goal that greedy decoding gives to the letter: it does where
         every token is right given the ones before it, so nothing needs to be generated. A plan of other moves can be as
-        good: see `harness check-plans`. ``looks`` is the share of attention that lies near what is named.
+        good: see `harness check-plans`. ``looks`` is the share of attention that lies near what is named; ``sees`` is
+        the mean of `Seeing.right`.
         """
         chosen = rng(self._config.seed, "health").permutation(len(self._data.held_out))[:count]
         questions = [self._data.held_out[index] for index in np.sort(chosen)]
         loss, right, tokens, answers, first = 0.0, 0, 0, 0, 0
         looks: list[float] = []
+        sees: list[float] = []
         for start in range(0, len(questions), _MEASURED):
             some = questions[start : start + _MEASURED]
             batch = Batch(
@@ -139,10 +138,12 @@ class Tuning(nn.Module):
             }
             ordered = sorted(batch.examples, key=len)
             (piece,) = batch.pieces(1)
-            logits, attention = self._run(piece, self._layers)
-            looks += _share(attention, piece)[piece.near.any(dim=-1)].tolist()
-            loss += float(functional.cross_entropy(logits.flatten(0, 1), piece.labels.flatten(), reduction="sum"))
-            for row, labels, one in zip(logits.argmax(dim=-1), piece.labels, ordered, strict=True):
+            ran = self._run(piece, self._layers)
+            looks += _share(ran.attention, piece)[piece.near.any(dim=-1)].tolist()
+            if self._seeing is not None:
+                sees += self._seeing.right(ran.patches, piece.questions)
+            loss += float(functional.cross_entropy(ran.logits.flatten(0, 1), piece.labels.flatten(), reduction="sum"))
+            for row, labels, one in zip(ran.logits.argmax(dim=-1), piece.labels, ordered, strict=True):
                 own = labels >= 0
                 hits = (row == labels)[own]
                 right += int(hits.sum())
@@ -156,6 +157,7 @@ class Tuning(nn.Module):
             "answers": answers / number,
             "first": first / number,
             "looks": float(np.mean(looks)),
+            **({"sees": float(np.mean(sees))} if sees else {}),
         }
 
     def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:  # type: ignore[override]  # noqa: ARG002
@@ -185,21 +187,39 @@ class Tuning(nn.Module):
     def _answer(self, question: Question) -> str:
         return answer(question, aloud=self._config.data.aloud)
 
-    def _run(self, piece: Piece, layers: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Logits of the tokens that are labelled ``(B, L, V)`` and their attention ``(B, L, S)``, both in float32.
-
-        A token's logits are those that it is told from. Its attention is its own, the mean of these layers; empty where
-        there are none.
-        """
+    def _run(self, piece: Piece, layers: Sequence[int], *, speaks: bool = True) -> _Ran:
+        """What the model makes of a piece; only what it sees unless it ``speaks``."""
         inputs = {
             name: value.to(self.model.dtype) if value.is_floating_point() else value
             for name, value in piece.inputs.items()
         }
         length, whole = piece.labels.shape[1], piece.near.shape[2]
         places = torch.arange(whole, device=piece.labels.device)
-        with watching(layers, places[-length:], places) as watch:
-            logits: Tensor = self.model(**inputs, use_cache=False, logits_to_keep=length + 1).logits
-        return logits[:, :-1].float(), watch.mean()
+        logits = torch.empty(0)
+        with (
+            watching(layers, places[-length:], places) as watch,
+            patches_of(None if self._seeing is None else vision_tower(self.model)) as patches,
+        ):
+            if speaks:
+                logits = self.model(**inputs, use_cache=False, logits_to_keep=length + 1).logits[:, :-1].float()
+            else:
+                pictures = {name: inputs[name] for name in ("pixel_values", "pixel_attention_mask")}
+                self.model.get_image_features(**pictures)
+        return _Ran(logits, watch.mean(), patches[0] if patches else torch.empty(0))
+
+
+class _Ran(NamedTuple):
+    """Of a piece, in float32; empty where it was not asked for.
+
+    Attributes:
+        logits: Of the tokens that are labelled ``(B, L, V)``: those that a token is told from.
+        attention: Of the same tokens, their own ``(B, L, S)``, the mean of some layers.
+        patches: Of the vision tower ``(B, P, D)``.
+    """
+
+    logits: Tensor
+    attention: Tensor
+    patches: Tensor
 
 
 def _share(attention: Tensor, piece: Piece) -> Tensor:

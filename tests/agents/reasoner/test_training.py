@@ -119,7 +119,7 @@ def test_the_loss_is_that_of_each_answer_by_itself(plans: Path, tmp_path: Path) 
         count = int((labels >= 0).sum())
         total += float(tuning.model(**encoded.inputs, labels=labels).loss) * count
     losses = tuning(batch)
-    assert float(losses["answer"]) == pytest.approx(total / (4 * tuning._mean_length), rel=1e-4)
+    assert float(losses["answers"]) == pytest.approx(total / (4 * tuning._mean_length), rel=1e-4)
     halves = [tuning(batch.part(rows, CPU)) for rows in (slice(0, 2), slice(2, 4))]
     for term, loss in losses.items():
         assert float(loss) == pytest.approx(sum(float(half[term]) for half in halves) / 2, rel=1e-4), term
@@ -191,7 +191,7 @@ def test_it_learns_and_is_examined(plans: Path, tmp_path: Path, capsys: pytest.C
     assert main(["train", "reasoner", f"out={out}", *SMALL, *given]) == 0
     assert capsys.readouterr().out.strip() == str(out / "checkpoint")
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    losses = [line["answer"] for line in lines if line["what"] == "train"]
+    losses = [line["answers"] for line in lines if line["what"] == "train"]
     assert losses[-1] < 0.4 * losses[0]
     (health,) = [line for line in lines if line["what"] == "health"]
     assert health["tokens"] > 0.4
@@ -305,7 +305,7 @@ def test_an_adapter_of_another_model(plans: Path, tmp_path: Path) -> None:
     """LoRA touches the language model's attention only, and is all that is saved; in either precision."""
     base = make_tiny(texts(list(read_plans(plans))), tmp_path / "base", TinySizes(**SIZES))
     given = [f"data.sources=[{plans}]", f"model={base}", "lora={rank:4,alpha:8}", "steps=8", "checkpointing=true"]
-    given += ["grounding=0"]
+    given += ["weights.looks=0"]
     before = (base / "model.safetensors").read_bytes()
     ended = train(f"out={tmp_path / 'run'}", *given, "every={log:4,save:4,health:8}")
     assert ended.code == ExitCode.COMPLETED
@@ -330,7 +330,7 @@ def test_an_adapter_of_another_model(plans: Path, tmp_path: Path) -> None:
         (["objective=causal"], "unknown key objective"),
         (["steps=0"], "steps=0"),
         (["model=x", "init=y"], "^init=y is for model=tiny"),
-        (["checkpointing=true"], r"^grounding=0\.3 .* give grounding=0"),
+        (["checkpointing=true"], r"^weights\.looks=0\.3 .* give weights.looks=0"),
         (["out="], "out has no value; give one, for example out=runs/reasoner"),
     ],
 )
