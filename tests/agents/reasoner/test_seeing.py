@@ -18,7 +18,6 @@ from agents.reasoner.training.seeing import Seeing, vision_tower
 from agents.thinkjepa.training.config import TrainingError
 from agents.thinkjepa.training.distributed import Ranks
 from agents.thinkjepa.training.loop import ExitCode
-from harness.cli import main
 from harness.plans import Question, Thing
 
 SIZES = "sizes={image_size:32,patch_size:8,merge:2,vision_width:32,vision_layers:1,width:48,layers:2,heads:2}"
@@ -95,13 +94,6 @@ def test_words_that_are_told_right() -> None:
     assert right("red cube", "zone") == 1
     assert right("blue cube", "zone") == pytest.approx(2 / 3)
     assert right("blue zone", "cube") == 0
-
-
-@pytest.fixture(scope="module")
-def plans(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("plans") / "set"
-    assert main(["plans", str(out), "seed=5", "episodes=10", "image=32", "held_out=0.3"]) == 0
-    return out
 
 
 def test_eyes_are_taught_alone(plans: Path, tmp_path: Path) -> None:

@@ -56,13 +56,6 @@ SMALL = [
 ]
 
 
-@pytest.fixture(scope="module")
-def plans(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("plans") / "set"
-    assert main(["plans", str(out), "seed=5", "episodes=10", "image=32", "held_out=0.3"]) == 0
-    return out
-
-
 def train(*overrides: str, **given: Any) -> Ended:
     torch.set_num_threads(1)
     config = read_config([*SMALL, *overrides])
