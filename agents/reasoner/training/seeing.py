@@ -25,6 +25,10 @@ _BENEATH = 0.02
 """Zones count as so much farther away than what may lie on them, and reach farther."""
 
 
+_RARE = -4.0
+"""Log-odds of a word at a patch before anything is learnt; most patches show the table."""
+
+
 class Seeing(nn.Module):
     """What patches say, read linearly.
 
@@ -38,6 +42,7 @@ class Seeing(nn.Module):
         phrases = {text for question in questions for thing in question.things for text in (thing.phrase, thing.on)}
         self._words = {word: place for place, word in enumerate(sorted({*" ".join(phrases).split()}))}
         self.readout = nn.Linear(width, 2 * len(self._words))
+        nn.init.constant_(self.readout.bias, _RARE)
 
     def loss(self, patches: Tensor, questions: Sequence[Question]) -> Tensor:
         """Binary cross-entropy over patches and words, divided by the number of words to say; summed over pictures.
