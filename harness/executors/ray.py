@@ -38,6 +38,7 @@ STATUS_SECONDS = 0.5
 WAIT_SECONDS = 0.1
 CLOSE_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
+RAY_ADDRESS = "RAY_ADDRESS"  # in the environment, where Ray looks first for "auto"
 LOCAL_OBJECT_STORE_BYTES = 256 * 1024 * 1024
 
 
@@ -162,7 +163,10 @@ class RayExecutor:
             # Without an address Ray would join a cluster that somebody left running here, and refuse the options.
             ray.init(address=self._address or "local", **options)
         except (ConnectionError, RayError) as error:
-            raise WorkerStartError(f"cannot connect to Ray at ray.address={self._address}: {error}") from error
+            raise WorkerStartError(
+                f"cannot connect to Ray at ray.address={self._address}: {error} (where the cluster wants a token, set "
+                "RAY_AUTH_MODE=token)"
+            ) from error
         finally:
             if signal.getsignal(signal.SIGTERM) is not handler:
                 signal.signal(signal.SIGTERM, handler)
@@ -186,15 +190,18 @@ class RayExecutor:
 
 def _check_address(address: str | None) -> None:
     """Raise WorkerStartError where nothing listens at `host:port`: Ray itself would try for minutes."""
+    named = "ray.address"
+    if address == "auto" and os.environ.get(RAY_ADDRESS):
+        address, named = os.environ[RAY_ADDRESS], RAY_ADDRESS
     if address in (None, "auto", "local"):
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
-        raise WorkerStartError(f"ray.address={address} is neither host:port nor auto")
+        raise WorkerStartError(f"{named}={address} is neither host:port nor auto")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise WorkerStartError(f"cannot connect to Ray at ray.address={address}: {error}") from error
+        raise WorkerStartError(f"cannot connect to Ray at {named}={address}: {error}") from error
 
 
 class _Crew:
