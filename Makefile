@@ -10,7 +10,7 @@ PIP := $(BIN)/pip install --disable-pip-version-check --quiet --constraint const
 DEMO := runs/demo
 AGENTS := expert,random,thinkjepa,flat_cem,vlm_only,oracle_goal
 # episodes of each agent
-LIMIT := 4
+LIMIT := 2
 
 .PHONY: install demo test test-slow benchmark clean
 
