@@ -24,7 +24,6 @@ _COVERED = 0.055
 _BENEATH = 0.02
 """Zones count as so much farther away than what may lie on them, and reach farther."""
 
-
 _RARE = -4.0
 """Log-odds of a word at a patch before anything is learnt; most patches show the table."""
 
@@ -76,11 +75,14 @@ class Seeing(nn.Module):
         return told
 
     def right(self, patches: Tensor, questions: Sequence[Question]) -> Iterator[float]:
-        """Of each thing that rests on something: the share of its words that are the likeliest ones at its patch."""
+        """Of each thing that rests on something: the share of its words that are the likeliest ones at its patch.
+
+        Words that were never taught do not count, nor do things that have no others.
+        """
         side = math.isqrt(patches.shape[1])
         for row, question in zip(self._said(patches), questions, strict=True):
             for thing in question.things:
-                if thing.on:
+                if thing.on and any(self._places(thing)):
                     at = row[min(int(thing.v * side), side - 1) * side + min(int(thing.u * side), side - 1)]
                     both = list(zip(at, self._places(thing), strict=True))
                     hits = [len({*words} & {*says.topk(len(words)).indices.tolist()}) for says, words in both]

@@ -91,6 +91,7 @@ def test_words_that_are_told_right() -> None:
         (share,) = seeing.right(torch.zeros(1, 16, 2), [asked])
         return share
 
+    assert not list(seeing.right(torch.zeros(1, 16, 2), [question(Thing("bin", "green bin", "tray", 0.1, 0.1))]))
     assert right("red cube", "zone") == 1
     assert right("blue cube", "zone") == pytest.approx(2 / 3)
     assert right("blue zone", "cube") == 0
