@@ -152,7 +152,7 @@ def separation(one: Points, other: Points) -> float:
 
 def _distances_to_edges(polygon: Points, points: Points) -> Points:
     """Distance of points ``(N, 2)`` from the lines through a polygon's edges, positive outside, ``(N, M)``."""
-    normals, offsets = _edges(polygon.astype(np.float64).tobytes())
+    normals, offsets = _edges(np.asarray(polygon, dtype=np.float64).tobytes())
     return np.asarray(product(points, normals.T) - offsets)
 
 

@@ -15,7 +15,7 @@ from agents.reasoner.prompt import IMAGE, Plan, Step, prompt, write
 from agents.reasoner.protocol import Attempt
 from agents.reasoner.training.config import PlanDataConfig
 from agents.thinkjepa.training.config import TrainingError
-from harness.plans import RADIUS, PlansError, Question, digest, read_plans
+from harness.plans import RADIUS, PlansError, Question, Thing, digest, read_plans
 
 DESCRIBE = f"{IMAGE}\nWhat is there, what does it rest on, and where is it?"
 """The question whose answer depends on nothing but the picture."""
@@ -181,17 +181,23 @@ class Batch:
 def example(chat: Chat, question: Question, asks: str, says: str) -> Example:
     """Tokens of a question about its picture and of the whole answer, and where these are to look."""
     tokens = chat.encode(question.picture(), asks, says + chat.tokenizer.eos_token)
-    height, width = tokens.grid
-    down, across = torch.meshgrid(*((torch.arange(n) + 0.5) / n for n in tokens.grid), indexing="ij")
-    near = torch.zeros(len(tokens.characters), height * width, dtype=torch.bool)
+    apart = distances(question.things, tokens.grid)
+    near = torch.zeros(len(tokens.characters), apart.shape[1], dtype=torch.bool)
     phrases = sorted({thing.phrase for thing in question.things}, key=len, reverse=True)
     for named in re.finditer(rf"\b(?:{'|'.join(map(re.escape, phrases))})\b", says):
         rows = tokens.rows(named.span()) - tokens.asked
-        for thing in question.things:
+        for thing, distance in zip(question.things, apart, strict=True):
             if thing.phrase == named[0]:
-                distance = torch.hypot(across - thing.u, down - thing.v).flatten()
                 near[rows] |= distance <= max(RADIUS, float(distance.min()))
     return Example(tokens, near, question)
+
+
+def distances(things: Sequence[Thing], grid: tuple[int, int]) -> Tensor:
+    """Of things ``T`` from the middles of cells, row by row, in sides of the picture: ``(T, h * w)``."""
+    middles = [(torch.arange(cells) + 0.5) / cells for cells in grid]
+    down, across = (axis.flatten() for axis in torch.meshgrid(*middles, indexing="ij"))
+    places = torch.tensor([(thing.u, thing.v) for thing in things]).reshape(-1, 2, 1)
+    return torch.hypot(across - places[:, 0], down - places[:, 1])
 
 
 def _padded(row: Tensor, length: int, fill: int) -> Tensor:

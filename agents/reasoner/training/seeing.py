@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from agents.reasoner.training.data import distances
 from agents.thinkjepa.training.config import TrainingError
 from harness.plans import RADIUS, Question, Thing
 
@@ -58,14 +59,11 @@ class Seeing(nn.Module):
 
     def targets(self, question: Question, side: int) -> Tensor:
         """Words of the nearest thing and of what it rests on, for each patch: ``bool (side ** 2, 2, words)``."""
-        middles = (torch.arange(side) + 0.5) / side
-        down, across = (axis.flatten() for axis in torch.meshgrid(middles, middles, indexing="ij"))
         told = torch.zeros(side * side, 2, len(self._words), dtype=torch.bool)
         if not question.things:
             return told
-        apart = torch.stack(
-            [torch.hypot(across - t.u, down - t.v) + (0 if t.on else _BENEATH) for t in question.things]
-        )
+        beneath = torch.tensor([0.0 if thing.on else _BENEATH for thing in question.things])
+        apart = distances(question.things, (side, side)) + beneath[:, None]
         nearest = apart.argmin(dim=0)
         for place, thing in enumerate(question.things):
             reach = max(_COVERED if thing.on else RADIUS, float(apart[place].min()))
@@ -99,7 +97,7 @@ class Seeing(nn.Module):
         return one, other
 
 
-def vision_tower(model: nn.Module) -> nn.Module:
+def vision_tower(model: nn.Module) -> Any:
     """The part of an image-text-to-text model that turns pictures into patches.
 
     Raises:
@@ -109,11 +107,6 @@ def vision_tower(model: nn.Module) -> nn.Module:
     if not isinstance(tower, nn.Module):
         raise TrainingError(f"weights.sees is for model=tiny and SmolVLM; give 0 for a {type(model).__name__}")
     return tower
-
-
-def width(tower: Any) -> int:
-    """Of the states of its patches."""
-    return int(tower.config.hidden_size)
 
 
 @contextlib.contextmanager

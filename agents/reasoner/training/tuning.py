@@ -20,7 +20,7 @@ from agents.reasoner.loading import Loaded
 from agents.reasoner.prompt import parse
 from agents.reasoner.training.config import LoraConfig, ReasonerConfig
 from agents.reasoner.training.data import DESCRIBE, Batch, Data, Piece, answer, asked, description, example
-from agents.reasoner.training.seeing import Seeing, patches_of, vision_tower, width
+from agents.reasoner.training.seeing import Seeing, patches_of, vision_tower
 from agents.thinkjepa.training.draws import rng
 from harness.plans import Question
 
@@ -67,7 +67,7 @@ class Tuning(nn.Module):
         self._device = torch.device("cpu")
         self._seeing: Seeing | None = None
         if config.weights.sees:
-            self._seeing = Seeing(data.train, width(vision_tower(loaded.model)))
+            self._seeing = Seeing(data.train, vision_tower(loaded.model).config.hidden_size)
 
     def place(self, device: torch.device) -> None:
         """Bring the model to a device."""
