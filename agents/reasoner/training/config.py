@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -30,12 +30,14 @@ class PlanDataConfig:
             that asks again; the others have to be answered from the picture.
         described: Share of samples in which the picture is to be described instead: what there is, what it rests on
             and where. Those words depend on nothing but the picture.
+        shifted: Pixels by which pictures are shifted at most, in every direction; drawn anew each time.
         aloud: Whether answers say first what rests on what, and then the sub-goals: a chain of thought.
     """
 
     sources: Annotated[tuple[Path, ...], Field(min_length=1)]
     told: Share
     described: Annotated[float, Field(ge=0, lt=1)]
+    shifted: NonNegativeInt
     aloud: bool
 
 

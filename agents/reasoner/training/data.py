@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -81,6 +83,23 @@ def description(question: Question) -> str:
         across, down = (min(max(int(10 * place), 0), 9) for place in (thing.u, thing.v))
         lines.append(f"{thing.phrase}{f' on {thing.on}' if thing.on else ''} at {across} {down}")
     return "\n".join(lines)
+
+
+def shifted(question: Question, right: int, down: int) -> tuple[Question, npt.NDArray[np.uint8]]:
+    """A question about a shifted picture, and that picture; the border is repeated, what leaves the picture is gone.
+
+    Args:
+        question: About the whole picture.
+        right: Pixels.
+        down: Pixels.
+    """
+    picture = question.picture()
+    height, width = picture.shape[:2]
+    rows, columns = np.arange(height) - down, np.arange(width) - right
+    moved = (replace(thing, u=thing.u + right / width, v=thing.v + down / height) for thing in question.things)
+    things = tuple(thing for thing in moved if 0 <= thing.u < 1 and 0 <= thing.v < 1)
+    seen = picture[np.clip(rows, 0, height - 1)[:, None], np.clip(columns, 0, width - 1)]
+    return replace(question, things=things), seen
 
 
 def texts(questions: Sequence[Question]) -> Iterator[str]:
@@ -178,9 +197,9 @@ class Batch:
         return Piece(inputs, labels.to(self.device), near.to(self.device), image.to(self.device), questions)
 
 
-def example(chat: Chat, question: Question, asks: str, says: str) -> Example:
-    """Tokens of a question about its picture and of the whole answer, and where these are to look."""
-    tokens = chat.encode(question.picture(), asks, says + chat.tokenizer.eos_token)
+def example(chat: Chat, question: Question, picture: npt.NDArray[np.uint8], asks: str, says: str) -> Example:
+    """Tokens of a question about a picture and of the whole answer, and where these are to look."""
+    tokens = chat.encode(picture, asks, says + chat.tokenizer.eos_token)
     apart = distances(question.things, tokens.grid)
     near = torch.zeros(len(tokens.characters), apart.shape[1], dtype=torch.bool)
     phrases = sorted({thing.phrase for thing in question.things}, key=len, reverse=True)

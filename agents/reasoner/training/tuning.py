@@ -19,7 +19,7 @@ from agents.reasoner.attention import watching
 from agents.reasoner.loading import Loaded
 from agents.reasoner.prompt import parse
 from agents.reasoner.training.config import LoraConfig, ReasonerConfig
-from agents.reasoner.training.data import DESCRIBE, Batch, Data, Piece, answer, asked, description, example
+from agents.reasoner.training.data import DESCRIBE, Batch, Data, Piece, answer, asked, description, example, shifted
 from agents.reasoner.training.seeing import Seeing, patches_of, vision_tower
 from agents.thinkjepa.training.draws import rng
 from harness.plans import Question
@@ -80,15 +80,17 @@ class Tuning(nn.Module):
 
     def draw(self, indices: npt.NDArray[np.int64], step: int) -> Batch:
         """Questions with their answers; the same for the same arguments."""
+        config = self._config.data
         shares = rng(self._config.seed, "tasks", step).random((len(indices), 2))
+        shifts = rng(self._config.seed, "shifts", step).integers(-config.shifted, config.shifted + 1, (len(indices), 2))
         examples = []
-        for index, (described, told) in zip(indices, shares, strict=True):
-            question = self._data.train[index]
-            if described < self._config.data.described:
-                examples.append(example(self._chat, question, DESCRIBE, description(question)))
+        for index, (described, told), (right, down) in zip(indices, shares, shifts, strict=True):
+            question, picture = shifted(self._data.train[index], right, down)
+            if described < config.described:
+                examples.append(example(self._chat, question, picture, DESCRIBE, description(question)))
             else:
-                asks = asked(question, told=told < self._config.data.told)
-                examples.append(example(self._chat, question, asks, self._answer(question)))
+                asks = asked(question, told=told < config.told)
+                examples.append(example(self._chat, question, picture, asks, self._answer(question)))
         return Batch(tuple(examples), self._padding, torch.device("cpu"))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -128,7 +130,7 @@ class Tuning(nn.Module):
         for start in range(0, len(questions), _MEASURED):
             some = questions[start : start + _MEASURED]
             batch = Batch(
-                tuple(example(self._chat, q, asked(q, told=True), self._answer(q)) for q in some),
+                tuple(example(self._chat, q, q.picture(), asked(q, told=True), self._answer(q)) for q in some),
                 self._padding,
                 self._device,
             )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
@@ -21,7 +24,7 @@ from agents.reasoner.prompt import parse
 from agents.reasoner.tiny import TinySizes, make_tiny
 from agents.reasoner.training import answering, run
 from agents.reasoner.training.answering import ask, to_replay
-from agents.reasoner.training.data import DESCRIBE, answer, asked, description, read_data, texts
+from agents.reasoner.training.data import DESCRIBE, answer, asked, description, read_data, shifted, texts
 from agents.reasoner.training.run import read_config
 from agents.reasoner.training.tuning import Tuning
 from agents.reasoner.vlm import VLMReasoner
@@ -125,8 +128,8 @@ def test_who_names_a_thing_is_to_look_at_it(plans: Path, tmp_path: Path) -> None
     batch = tuning.draw(np.arange(4), 0)
     slow = AutoModelForImageTextToText.from_pretrained(tmp_path / "d" / "made", attn_implementation="eager").eval()
     expected = 0.0
-    for index, example in enumerate(batch.examples):
-        question, encoded = tuning._data.train[index], example.encoded
+    for example in batch.examples:
+        question, encoded = example.question, example.encoded
         seen = slow(**encoded.inputs, use_cache=False, output_attentions=True).attentions[-1][0].mean(dim=0)
         says = tuning._chat.decode(encoded.inputs["input_ids"][0, encoded.asked :].tolist())
         surprises = []
@@ -159,6 +162,44 @@ def test_what_is_drawn(plans: Path, tmp_path: Path) -> None:
     assert not any(described in text or told in text for text in plain)
     assert sum(told in text for text in questions("data.described=0", "data.told=1")) == len(plain) // 2
     assert any(described in text for text in questions("data.described=0.5"))
+
+
+@given(st.integers(-40, 40), st.integers(-40, 40))
+def test_things_move_with_a_shifted_picture(plans: Path, right: int, down: int) -> None:
+    question = next(read_plans(plans))
+    picture = question.picture()
+    side = len(picture)
+    moved, seen = shifted(question, right, down)
+    assert seen.shape == picture.shape
+    framed = np.pad(picture, ((40, 40), (40, 40), (0, 0)), mode="edge")
+    np.testing.assert_array_equal(seen, framed[40 - down : 40 - down + side, 40 - right : 40 - right + side])
+    stay = [thing for thing in question.things if 0 <= thing.u + right / side < 1 and 0 <= thing.v + down / side < 1]
+    assert [thing.name for thing in moved.things] == [thing.name for thing in stay]
+    for thing, before in zip(moved.things, stay, strict=True):
+        row, column = int(before.v * side + 1e-6), int(before.u * side + 1e-6)
+        if 0 <= row + down < side and 0 <= column + right < side:
+            np.testing.assert_array_equal(seen[row + down, column + right], picture[row, column])
+        assert (thing.u, thing.v) == pytest.approx((before.u + right / side, before.v + down / side))
+    assert replace(moved, things=question.things) == question
+
+
+def test_pictures_are_drawn_with_shifts(plans: Path, tmp_path: Path) -> None:
+    tuning = stage(tmp_path / "e", plans, "data.shifted=3")
+    side = len(next(read_plans(plans)).picture())
+    shifts = set()
+    for step in range(3):
+        for index, example in enumerate(tuning.draw(np.arange(4), step).examples):
+            before = {thing.name: thing for thing in tuning._data.train[index].things}
+            moved = {
+                (round((t.u - before[t.name].u) * side), round((t.v - before[t.name].v) * side))
+                for t in example.question.things
+            }
+            assert len(moved) == 1, "everything moves together"
+            shifts |= moved
+    assert len(shifts) > 3
+    assert max(max(map(abs, shift)) for shift in shifts) == 3
+    unmoved = stage(tmp_path / "e", plans, "data.shifted=0").draw(np.arange(4), 0)
+    assert [example.question for example in unmoved.examples] == list(tuning._data.train[:4])
 
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bf16", marks=pytest.mark.slow)])
