@@ -23,7 +23,8 @@ class Masked(Objective):
     """Masked patches of clips from the others; targets are those of a moving average of the encoder.
 
     Raises:
-        TrainingError: No episode is as long as a clip, or a clip is longer than the predictor takes.
+        TrainingError: No episode is as long as a clip, a clip is longer than the predictor takes, or the encoder does
+            not take such masks.
     """
 
     def __init__(
@@ -39,11 +40,18 @@ class Masked(Objective):
                 f"objective.frames={config.frames}: the predictor takes {longest}; lower it or raise "
                 "model.world_model.predictor.frames"
             )
-        self._starts = {out: recordings.windows(config.frames, block=block, held_out=out) for out in (False, True)}
+        if config.masks == "seed" and model.config.world_model.encoder.kind == "vjepa2":
+            raise TrainingError(
+                "objective.masks=seed: a V-JEPA 2 encoder takes as many patches of every frame; give "
+                "objective.masks=tubes"
+            )
+        # The predictor is told what was done on every frame, so an action follows the last one, too.
+        length = config.frames + config.actions
+        self._starts = {out: recordings.windows(length, block=block, held_out=out) for out in (False, True)}
         for out, split in ((False, "training"), (True, "held-out")):
             require_samples(
                 len(self._starts[out]),
-                f"{split} clip of {config.frames} frames",
+                f"{split} clip of {length} frames",
                 "lower objective.frames or data.action_block, or collect more and longer episodes",
             )
         self.regularisation = Regularisation(config.regulariser, config.regularise, config.directions, config.places)
