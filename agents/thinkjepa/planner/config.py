@@ -83,9 +83,9 @@ class PlannerConfig:
 
 
 SEED_CEM = PlannerConfig(minimum_std=0.0, keep_elites=0, mean_candidate=False, bounded=False, warm_start=False)
-"""Algorithm 2 of the seed to the letter: from N(0, I), no bounds, no floor, refit to the elites, execute the mean's
-first action. Each iteration rolls out 512 candidates of 10 steps: 25 600 predictor passes per plan. Agents have it as
-``agent=thinkjepa_seed``."""
+"""The search of the seed's Algorithm 2 to the letter: from N(0, I), no bounds, no floor, refit to the elites, execute
+the mean's first action. Each iteration rolls out 512 candidates of 10 steps: 25 600 predictor passes per plan. Agents
+have it as ``agent=thinkjepa_seed``."""
 
 CEM = PlannerConfig()
 """The default: the same budget with bounds, a floor under the standard deviation, the mean as a candidate and kept

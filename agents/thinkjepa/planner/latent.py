@@ -22,6 +22,10 @@ from agents.thinkjepa.world_model import WorldModel
 _CPU_TOKENS = {4: 1024, 2: 4096}
 
 
+_SHAPES = 256
+"""Numbers of lanes times numbers of candidates that a compiled roll-out may meet; each is compiled by itself."""
+
+
 class Look(NamedTuple):
     """States and goals of all lanes, seen in pictures that are moved a little.
 
@@ -72,7 +76,8 @@ class LatentPlanner:
             low: Bounds of one environment action, ``(A / block,)``.
             high: Likewise.
             compile: Whether to compile the roll-out with ``torch.compile``, on a GPU into CUDA graphs. The first plan
-                of each number of lanes then takes up to minutes.
+                of each number of lanes, and of each number of candidates where a method has several, then takes up to
+                minutes.
 
         Raises:
             ValueError: The model's actions are not ``config.action_block`` environment actions, or bounds or fixed
@@ -95,7 +100,7 @@ class LatentPlanner:
         if compile:
             # Planning never changes weights, so a CPU may keep them packed for its matrix products.
             how: dict[str, Any] = {"options": {"freezing": True}} if on_cpu else {"mode": "reduce-overhead"}
-            self._cost = torch.compile(world_model.cost, fullgraph=True, dynamic=False, **how)
+            self._cost = torch.compile(world_model.cost, fullgraph=True, dynamic=False, recompile_limit=_SHAPES, **how)
 
     @torch.no_grad()
     def plan(

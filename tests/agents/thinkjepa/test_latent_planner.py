@@ -154,6 +154,28 @@ def test_the_whole_plan_is_one_graph():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.slow
+def test_any_number_of_lanes_and_candidates_is_compiled(monkeypatch):
+    """As on a GPU, where each is a shape of its own; but for the backend, which is the slow part."""
+
+    def traced(call, **how):
+        kept = {key: value for key, value in how.items() if key not in ("mode", "options")}
+        return compile_(call, backend="eager", **kept)
+
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", traced)
+    torch._dynamo.reset()
+    several = planner(
+        world_model(), replace(ICEM, population=40, horizon=2, iterations=3, elite_fraction=0.25), compile=True
+    )
+    several._piece = None
+    populations = len(set(several.config.populations))
+    assert populations > 1
+    for count in range(1, 2 + 8 // populations):
+        state, goal = lanes(several.world_model, count)
+        assert len(several.plan(state, goal, list(range(count))).actions) == count
+
+
 def test_compiled_plans_are_the_plans():
     model = world_model()
     state, goal = lanes(model, 2)
