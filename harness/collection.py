@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.datacard import card
-from harness.dataset import DATA_PATH, EPISODES_PATH, FORMAT_VERSION, IMAGE_PREFIX, IMAGE_TYPE, file_sha256
+from harness.dataset import CARD, DATA_PATH, EPISODES_PATH, FORMAT_VERSION, IMAGE_PREFIX, IMAGE_TYPE, SUMS, file_sha256
 from harness.recording import SHAPES_KEY
 from harness.records import EpisodeResult, Outcome
 from harness.store import PlannedEpisode, RunReader, StoreError
@@ -132,7 +132,7 @@ def build_dataset(run_dir: Path, control_hz: float | None) -> Path:
     """
     root = run_dir / DATASET_FOLDER
     shards = root / SHARDS_FOLDER
-    if (root / "SHA256SUMS").exists():
+    if (root / SUMS).exists():
         shutil.rmtree(shards, ignore_errors=True)
         return root
     for leftover in ("data", "meta"):
@@ -316,7 +316,7 @@ class _Building:
             },
         }
         (meta / "info.json").write_text(json.dumps(info, indent=1))
-        (self.root / "README.md").write_text(card(info, self.episodes, self.label_rows))
+        (self.root / CARD).write_text(card(info, self.episodes, self.label_rows))
 
 
 @dataclass
@@ -377,16 +377,16 @@ def _numbers(column: Any) -> npt.NDArray[np.float64]:
 def _write_checksums(root: Path) -> None:
     """The last file to appear: where it is, the dataset is whole."""
     lines = [f"{file_sha256(path)}  {path.relative_to(root).as_posix()}\n" for path in _dataset_files(root)]
-    partial = root / "SHA256SUMS.part"
+    partial = root / f"{SUMS}.part"
     partial.write_text("".join(lines))
-    partial.replace(root / "SHA256SUMS")
+    partial.replace(root / SUMS)
     _sync(root)
 
 
 def _dataset_files(root: Path) -> Iterator[Path]:
     for folder in (root / "data", root / "meta"):
         yield from sorted(path for path in folder.rglob("*") if path.is_file())
-    yield root / "README.md"
+    yield root / CARD
 
 
 def _sync(folder: Path) -> None:

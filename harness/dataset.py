@@ -60,6 +60,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 FORMAT_VERSION = 1
+SUMS, CARD = "SHA256SUMS", "README.md"
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 EPISODES_PATH = Path("meta/episodes/chunk-000/file-000.parquet")
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -135,8 +136,14 @@ class Dataset:
             raise DatasetError(
                 f"{root} holds no complete dataset (meta/info.json is missing); `harness resume` its run to complete it"
             )
-        self.info: dict[str, Any] = json.loads(path.read_text())
-        version = self.info["collection"]["format_version"]
+        try:
+            self.info: dict[str, Any] = json.loads(path.read_bytes())
+            version = self.info["collection"]["format_version"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise DatasetError(
+                f"{path} is damaged, or of no dataset that `harness collect` wrote ({type(error).__name__}: {error}); "
+                "collect or copy it again"
+            ) from error
         if version != FORMAT_VERSION:
             raise DatasetError(f"{root} has format version {version}, this harness reads {FORMAT_VERSION}")
 
@@ -194,16 +201,27 @@ class Dataset:
 
     def damaged(self) -> list[str]:
         """Files whose SHA-256 is not the recorded one, or that are missing."""
+        if not (self.root / SUMS).is_file():
+            return [SUMS]
         return [
             name
             for name, digest in read_checksums(self.root)
             if not (self.root / name).is_file() or file_sha256(self.root / name) != digest
         ]
 
+    def require_whole(self) -> None:
+        """Raise `DatasetError` if a file is `damaged`; the card may be edited."""
+        damaged = [name for name in self.damaged() if name != CARD]
+        if damaged:
+            raise DatasetError(
+                f"{self.root / damaged[0]} is missing or not what {SUMS} says ({len(damaged)} such files); "
+                "collect or copy the dataset again"
+            )
+
 
 def read_checksums(root: Path) -> Iterator[tuple[str, str]]:
     """``(file, SHA-256)`` of every line of ``SHA256SUMS``."""
-    for line in (root / "SHA256SUMS").read_text().splitlines():
+    for line in (root / SUMS).read_text().splitlines():
         digest, _, name = line.partition("  ")
         yield name, digest
 

@@ -18,6 +18,7 @@ A pack is a ZIP file of ``.npy`` arrays with one row per frame, in the dataset's
 from __future__ import annotations
 
 import json
+import lzma
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,8 +73,9 @@ def write_pack(dataset: Dataset, path: Path, *, size: int | None = None, columns
 
     Raises:
         ValueError: A column is not there, or a picture is not RGB.
+        DatasetError: A file of the dataset is damaged.
     """
-    from harness.dataset import file_sha256, resized
+    from harness.dataset import SUMS, file_sha256, resized
 
     names = [name for name in dataset.info["features"] if columns is None or _kept(name, columns)]
     missing = sorted(set(columns or ()) - set(names))
@@ -81,6 +83,7 @@ def write_pack(dataset: Dataset, path: Path, *, size: int | None = None, columns
         raise ValueError(f"{dataset.root} has no column {missing[0]}; it has {', '.join(dataset.info['features'])}")
     if not len(dataset):
         raise ValueError(f"{dataset.root} has no episodes; there is nothing to pack")
+    dataset.require_whole()
     parts: dict[str, list[Array]] = {name: [] for name in names}
     for episode in range(len(dataset)):
         for name, values in dataset.episode(episode, names).items():
@@ -98,7 +101,7 @@ def write_pack(dataset: Dataset, path: Path, *, size: int | None = None, columns
         "tasks": dataset.tasks,
         "labels": json.loads(dataset.labels.to_json(orient="records")),
         "episodes": json.loads(dataset.episodes.to_json(orient="records")),
-        "sha256": file_sha256(dataset.root / "SHA256SUMS"),
+        "sha256": file_sha256(dataset.root / SUMS),
     }
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as file:
         _write(file, "meta", _json_bytes(meta))
@@ -128,7 +131,7 @@ def load_pack(path: Path) -> Pack:
             arrays = dict(file.items())
             meta = _from_json_bytes(arrays["meta"])
             version = meta["format_version"]
-    except (EOFError, OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except (EOFError, OSError, KeyError, TypeError, ValueError, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise PackError(f"{path} is no pack, or damaged: {error}; make one with `harness pack`") from error
     if version != FORMAT_VERSION:
         raise PackError(f"{path} has format version {version}, this harness reads {FORMAT_VERSION}")

@@ -63,7 +63,7 @@ def open_source(path: Path) -> Source:
     """The dataset in a folder (or in the folder of the run that collected it), or the pack in a file.
 
     Raises:
-        TrainingError: There is none.
+        TrainingError: There is none, or it is damaged.
     """
     try:
         if path.is_file():
@@ -80,6 +80,7 @@ class _Folder(Source):
     def __init__(self, root: Path) -> None:
         self.path = root
         self._dataset = Dataset(root)
+        self._dataset.require_whole()
         self.info = self._dataset.info
 
     def episodes(self, image: str, names: Sequence[str], limit: int | None) -> Iterator[Rows]:

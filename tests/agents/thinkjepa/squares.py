@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.dataset import DATA_PATH, EPISODES_PATH, FORMAT_VERSION, IMAGE_TYPE, encode_image
+from harness.dataset import DATA_PATH, EPISODES_PATH, FORMAT_VERSION, IMAGE_TYPE, SUMS, encode_image, file_sha256
 
 SIZE = 16
 ACTIONS = 4
@@ -88,7 +88,8 @@ def write_dataset(root: Path, episodes: int = 120, actions: int = 3, seed: int =
         "collection": {"format_version": FORMAT_VERSION},
     }
     (root / "meta" / "info.json").write_text(json.dumps(info))
-    (root / "SHA256SUMS").touch()
+    files = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file()]
+    (root / SUMS).write_text("".join(f"{file_sha256(root / name)}  {name}\n" for name in files))
     return root
 
 
