@@ -20,12 +20,14 @@ from agents.planning import Goals, Lane, Looks, PlanningAgent, Precision
 from agents.reasoner import Attempt, SubGoal
 from agents.reasoner.loading import VLMConfig
 from agents.reasoner.vlm import VLMReasoner
+from agents.thinkjepa.checkpoints import pretrained_thresholds
 from agents.thinkjepa.config import GPIConfig
-from agents.thinkjepa.distances import Objective
+from agents.thinkjepa.distances import Distance, Objective
 from agents.thinkjepa.gpi import GoalProjection
 from agents.thinkjepa.model import ThinkJEPA
 from agents.thinkjepa.planner.config import PlannerConfig
 from agents.thinkjepa.planner.subgoals import SubgoalMonitor, Verdict
+from agents.thinkjepa.untrained import UNTRAINED
 from harness.interfaces import AgentEvent, Observation, TaskView
 
 
@@ -137,7 +139,10 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         self._reasoner = reasoning.Asking(reasoning.make_reasoner(reasoner, record, vlm, self.world.config))
         self._require_width()
         self._hits, self._patience = hits, patience
-        self._threshold = self._reached_below(threshold, ask)
+        if checkpoint != UNTRAINED:
+            _require_threshold(self.thresholds, self._objective.of_states, threshold, ask)
+        # Without learned weights no distance tells that a sub-goal is reached.
+        self._threshold = self.thresholds.get(self._objective.of_states, 0.0) if threshold is None else threshold
 
     @classmethod
     def reads_truth(cls, settings: Mapping[str, Any]) -> bool:
@@ -157,6 +162,10 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
             SubgoalMonitor(threshold=0.0, hits=settings["hits"], patience=settings["patience"])
         except ValueError as error:
             raise ValueError(f"agent: {error}") from error
+        if settings["checkpoint"] != UNTRAINED:
+            thresholds = pretrained_thresholds(settings["checkpoint"])
+            objective = Objective(**(settings["objective"] or {}))
+            _require_threshold(thresholds, objective.of_states, settings["threshold"], settings["ask"])
 
     @classmethod
     def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path]:
@@ -250,19 +259,18 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
                 f"Interface takes {gpi.language_dim} (gpi.language_dim); give the model that it was trained with"
             )
 
-    def _reached_below(self, threshold: float | None, ask: str) -> float:
-        distance = self._objective.of_states
-        if threshold is None and ask == "done" and self.thresholds and distance not in self.thresholds:
-            raise ValueError(
-                f"agent.objective.distance={distance}: the checkpoint has no threshold for it, so no sub-goal would "
-                f"ever count as reached; give agent.threshold (the source document's is 0.15 of pooled_cosine), or "
-                f"agent.ask=every"
-            )
-        # Where nothing is calibrated, no distance tells that a sub-goal is reached.
-        return self.thresholds.get(distance, 0.0) if threshold is None else threshold
-
     def _monitor(self) -> SubgoalMonitor:
         return SubgoalMonitor(threshold=self._threshold, hits=self._hits, patience=self._patience)
+
+
+def _require_threshold(known: Mapping[Distance, float], distance: Distance, given: float | None, ask: str) -> None:
+    """Raise ``ValueError`` where nothing would tell that a sub-goal is reached."""
+    if given is None and ask == "done" and distance not in known:
+        raise ValueError(
+            f"agent.objective.distance={distance}: the checkpoint has no threshold for it, so no sub-goal would ever "
+            f"count as reached; give agent.threshold (the source document's is 0.15 of pooled_cosine), or "
+            f"agent.ask=every"
+        )
 
 
 def random_projection(model: ThinkJEPA) -> GoalProjection:

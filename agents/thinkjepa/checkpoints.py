@@ -159,6 +159,17 @@ def pretrained_config(source: str | Path) -> ThinkJEPAConfig:
     return _read_config(folder / CONFIG).model
 
 
+def pretrained_thresholds(source: str | Path) -> Mapping[Distance, float]:
+    """`Checkpoint.thresholds`, likewise.
+
+    Raises:
+        CheckpointError: See `from_pretrained`.
+    """
+    folder = locate(source)
+    _check_sums(folder)
+    return _read_config(folder / CONFIG).thresholds
+
+
 def locate(source: str | Path, revision: str | None = None) -> Path:
     """The folder of a checkpoint; `from_pretrained` says what ``source`` may be.
 
@@ -204,8 +215,9 @@ def _check_sums(folder: Path) -> str:
         raise CheckpointError(
             f"{folder} is no complete checkpoint: {', '.join(missing)} missing; save or fetch it again"
         )
-    text = (folder / SUMS).read_text()
-    sums = {name: digest for digest, name in re.findall(r"^([0-9a-f]{64})  (\S+)$", text, re.MULTILINE)}
+    text = (folder / SUMS).read_bytes()
+    found = re.findall(rb"^([0-9a-f]{64})  (\S+)$", text, re.MULTILINE)
+    sums = {name.decode(errors="replace"): digest.decode() for digest, name in found}
     for name in _CHECKED:
         actual = file_sha256(folder / name)
         if sums.get(name) != actual:
@@ -213,7 +225,7 @@ def _check_sums(folder: Path) -> str:
                 f"{folder / name} has SHA-256 {actual}, {SUMS} says {sums.get(name, 'nothing')}: "
                 "the file is damaged or was changed; fetch it again"
             )
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text).hexdigest()
 
 
 def _read_config(path: Path) -> _Config:

@@ -36,9 +36,9 @@ class EncoderConfig:
         layers: Transformer blocks.
         heads: Attention heads.
         mlp_ratio: Hidden width of a block's MLP over ``width``.
-        stem: What makes tokens of patches: one ``linear`` layer, or ``conv``, see `encoder.ConvStem`.
+        stem: What makes tokens of patches: one ``linear`` layer, or ``conv``, see `encoder.ConvStem`; of ``vit``.
         window: Tokens attend to those at most so many rows and columns away, so that what is seen at one place changes
-            the tokens around it only; ``None`` for all.
+            the tokens around it only; ``None`` for all. Of ``vit``.
         crop: The part of a picture that is brought to ``image_size``: left, top, right and bottom from 0 to 1.
     """
 
@@ -57,6 +57,8 @@ class EncoderConfig:
         left, top, right, bottom = self.crop
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
             raise ValueError(f"crop={self.crop}: give left, top, right and bottom from 0 to 1")
+        if self.kind == "vjepa2" and (self.stem != "linear" or self.window is not None):
+            raise ValueError("stem and window are for kind=vit, V-JEPA 2 has its own; leave them away")
         _require_divisible("image_size", self.image_size, "patch_size", self.patch_size)
         if self.stem == "conv":
             _require_divisible("patch_size", self.patch_size, "the strides of the stem", 4)

@@ -200,7 +200,7 @@ def skills(tmp_path_factory: pytest.TempPathFactory) -> str:
     larger = type(world)(encoder=world.encoder, predictor=world.predictor, action_dim=6, grid=world.grid)
     model = awake(ThinkJEPA(type(config)(world_model=larger, gpi=config.gpi)))
     assert isinstance(model, ThinkJEPA)
-    save_pretrained(model, folder)
+    save_pretrained(model, folder, thresholds={"token_cosine": 1e-6})
     return str(folder)
 
 

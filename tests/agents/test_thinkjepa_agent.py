@@ -14,7 +14,7 @@ from agents.reasoner import Attempt, ReasonerError, ScriptedReasoner, SubGoal, r
 from agents.reasoner.loading import VLMConfig
 from agents.reasoner.tiny import TinySizes, make_tiny
 from agents.thinkjepa.agent import Guidance, ThinkJEPAAgent, random_projection
-from agents.thinkjepa.checkpoints import save_pretrained
+from agents.thinkjepa.checkpoints import from_pretrained, save_pretrained
 from agents.thinkjepa.distances import Objective
 from agents.thinkjepa.model import ThinkJEPA
 from agents.thinkjepa.planner.config import SEED_CEM, PlannerConfig
@@ -40,7 +40,7 @@ def test_a_reached_subgoal_is_followed_by_the_next_and_then_by_a_question(checkp
     assert seen[2] == [("reached", second), ("replan", ""), ("subgoal", first), ("plan", ""), ("compute", "")]
 
 
-def test_a_distance_without_a_threshold_needs_one(checkpoint: str) -> None:
+def test_a_distance_without_a_threshold_needs_one(checkpoint: str, tmp_path: Path) -> None:
     agent = thinkjepa(checkpoint)
     known, unknown = agent._objective.of_states, Objective(distance="pooled_cosine")
     assert agent._threshold == agent.thresholds[known]
@@ -49,6 +49,14 @@ def test_a_distance_without_a_threshold_needs_one(checkpoint: str) -> None:
         thinkjepa(checkpoint, objective=unknown)
     assert thinkjepa(checkpoint, objective=unknown, threshold=0.15)._threshold == 0.15
     assert thinkjepa(checkpoint, objective=unknown, ask="every")._threshold == 0.0
+    loaded = from_pretrained(checkpoint)
+    save_pretrained(loaded.model, tmp_path / "uncalibrated")
+    with pytest.raises(ValueError, match=r"the checkpoint has no threshold .* give agent.threshold"):
+        thinkjepa(str(tmp_path / "uncalibrated"))
+    (composed,) = compose_runs(["agent=thinkjepa", "agent.ask=done", f"agent.checkpoint={tmp_path / 'uncalibrated'}"])
+    _, settings = check_agent(composed.config.agent)
+    with pytest.raises(ValueError, match=r"token_cosine: the checkpoint has no threshold"):
+        ThinkJEPAAgent.check_settings(settings, None, None)
 
 
 def test_the_search_of_the_source_document(checkpoint: str) -> None:
@@ -220,7 +228,7 @@ def test_a_language_model_reasons(
     torch.manual_seed(0)
     model = awake(ThinkJEPA(model_config(text=text, language_dim=48)))
     assert isinstance(model, ThinkJEPA)
-    save_pretrained(model, tmp_path)
+    save_pretrained(model, tmp_path, thresholds={"token_cosine": 1e-6})
     calls = {}
     for look in ("every", "once"):
         agent = thinkjepa(str(tmp_path), reasoner="vlm", vlm=tiny_vlm, look=look)

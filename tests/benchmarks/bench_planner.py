@@ -2,7 +2,7 @@
 
 CPU times of this process, medians of several runs. Where stable-worldmodel is installed, its ``CEMSolver`` plans in the
 same model, from the same states, with the same number of candidates, turn by turn with ours. It is no dependency of the
-project; without its own dependencies it needs lancedb, pylance, opencv-python-headless, loguru, einops and overrides.
+project; version 0.1.1 without its own dependencies needs lancedb, pylance, opencv-python-headless, loguru, einops and overrides.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import time
 import types
 from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
+from importlib.metadata import version
 from typing import Any
 
 import gymnasium as gym
@@ -162,6 +163,7 @@ def measure(dtype: torch.dtype) -> dict[str, Any]:
     solver_class = cem_solver()
     return {
         "lanes": {lanes: breakdown(model, lanes) for lanes in LANES},
+        "stable_worldmodel": None if solver_class is None else version("stable-worldmodel"),
         "against_stable_worldmodel": "not installed"
         if solver_class is None
         else {lanes: compare(solver_class, model, lanes) for lanes in LANES},

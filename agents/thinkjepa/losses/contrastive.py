@@ -23,8 +23,10 @@ def infonce(goals: Tensor, states: Tensor, labels: Tensor | None = None, tempera
         temperature: tau_c.
 
     Returns:
-        A scalar.
+        A scalar; 0 of no samples.
     """
+    if not len(goals):
+        return goals.sum() + states.sum()
     logits = functional.normalize(goals, dim=-1) @ functional.normalize(states, dim=-1).T / temperature
     if labels is None:
         labels = torch.arange(len(goals), device=goals.device)

@@ -115,8 +115,13 @@ class LossConfig:
     beta: PositiveFloat
 
 
+def _require_weight(weights: LossWeights, *terms: str) -> None:
+    if not any(getattr(weights, term) for term in terms):
+        raise ValueError(f"weights of 0 teach nothing; give weights.{terms[0]}=1")
+
+
 Regulariser = Literal["sigreg", "vicreg", "spectral", "seed_spectral", "none"]
-Regularised = Literal["tokens", "pooled"]
+Regularised = Literal["tokens", "pooled", "all"]
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -161,6 +166,8 @@ class CausalConfig:
             raise ValueError("shift=0 is needed with target=ema: its pictures are not moved")
         if self.weights.state and not self.state:
             raise ValueError("weights.state has nothing to weigh: name observations in state or give weights.state=0")
+        regulariser = [] if self.regulariser == "none" else ["regulariser"]
+        _require_weight(self.weights, "prediction", "rollout", "inverse_dynamics", "state", "objects", *regulariser)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -169,7 +176,7 @@ class MaskedConfig:
 
     Attributes:
         kind: ``masked``.
-        frames: T of a clip.
+        frames: T of a clip; with ``actions`` one more is needed, since an action follows the last one.
         masks: ``seed`` (section 4.6) or ``tubes`` (the two schemes of V-JEPA 2, taken in turns).
         actions: Whether the predictor is told the actions of the clip.
         loss: Of predictions.
@@ -192,6 +199,9 @@ class MaskedConfig:
     places: PositiveInt
     momentum: tuple[Share, Share]
     weights: LossWeights
+
+    def __post_init__(self) -> None:
+        _require_weight(self.weights, "prediction", *([] if self.regulariser == "none" else ["regulariser"]))
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -251,6 +261,9 @@ class GoalsConfig:
     def __post_init__(self) -> None:
         if self.others and not self.weights.truth:
             raise ValueError("others are compared for nothing: give weights.truth above 0, or others=0")
+        if self.holding == 1 and self.weights.gpi:
+            raise ValueError("holding=1 leaves no sub-goal that is reached, for weights.gpi to compare: lower holding")
+        _require_weight(self.weights, "gpi", "regression", "ranking", *(["truth"] if self.others else []))
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

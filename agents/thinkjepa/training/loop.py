@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from agents.thinkjepa.training import state
-from agents.thinkjepa.training.config import CollapseConfig, LoopConfig, OptimiserConfig, Part
+from agents.thinkjepa.training.config import CollapseConfig, LoopConfig, OptimiserConfig, Part, TrainingError
 from agents.thinkjepa.training.distributed import Ranks, any_of_all
 from agents.thinkjepa.training.draws import batch_indices, seed_torch
 from agents.thinkjepa.training.objective import Objective
@@ -99,7 +99,11 @@ def parts_of(objective: Objective) -> dict[Part, nn.Module]:
 
 
 def make_optimiser(objective: Objective, config: OptimiserConfig) -> torch.optim.AdamW:
-    """AdamW with a group per part, with and without weight decay; parts of rate 0 are frozen."""
+    """AdamW with a group per part, with and without weight decay; parts of rate 0 are frozen.
+
+    Raises:
+        TrainingError: All are.
+    """
     of_model = {id(parameter) for parameter in objective.model.parameters()}
     named: dict[Part, list[tuple[str, nn.Parameter]]] = {
         part: list(module.named_parameters()) for part, module in parts_of(objective).items()
@@ -117,7 +121,13 @@ def make_optimiser(objective: Objective, config: OptimiserConfig) -> torch.optim
         plain = [p for _, p in parameters if p.requires_grad and id(p) not in chosen]
         groups += [{"params": decayed, "rate": rate, "weight_decay": config.weight_decay}]
         groups += [{"params": plain, "rate": rate, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, betas=config.betas)
+    trained = [group for group in groups if group["params"]]
+    if not trained:
+        raise TrainingError(
+            f"optimiser.learning_rates={dict(config.learning_rates)} train nothing; give a part that there is a rate "
+            f"above 0: {', '.join(part for part, parameters in named.items() if parameters)}"
+        )
+    return torch.optim.AdamW(trained, lr=0.0, betas=config.betas)
 
 
 def rate_factor(step: int, steps: int, warmup: int, final: float) -> float:

@@ -21,7 +21,7 @@ class Regularisation:
         kind: See `config.CausalConfig`.
         on: ``tokens``: at some places of the grid, drawn at every step, tokens minus the mean of their place over the
             batch, all together as one sample, so that position alone satisfies nothing. ``pooled``: the mean over
-            tokens. Both: the mean of both.
+            tokens. ``all``: every token as it is, one sample as well (seed, section 4.7). Several: their mean.
         directions: Of SIGReg.
         places: Of ``tokens``.
     """
@@ -46,13 +46,17 @@ class Regularisation:
         terms = []
         if "tokens" in self.on:
             tokens = gathered(features[:, drawn["places"]])
-            rows = (tokens - tokens.mean(0)).flatten(0, 1)
-            # SIGReg grows with the number of rows; those of one picture are no samples of their own.
-            scale = 1 / tokens.shape[1] if self.kind == "sigreg" else 1.0
-            terms.append(scale * self._term(rows, drawn["directions"]))
+            terms.append(self._of_tokens(tokens - tokens.mean(0), drawn))
+        if "all" in self.on:
+            terms.append(self._of_tokens(gathered(features), drawn))
         if "pooled" in self.on:
             terms.append(self._term(gathered(features.mean(1)), drawn["directions"]))
         return torch.stack(terms).mean()
+
+    def _of_tokens(self, tokens: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+        # SIGReg grows with the number of rows; those of one picture are no samples of their own.
+        scale = 1 / tokens.shape[1] if self.kind == "sigreg" else 1.0
+        return scale * self._term(tokens.flatten(0, 1), drawn["directions"])
 
     def _term(self, rows: Tensor, directions: Tensor) -> Tensor:
         match self.kind:

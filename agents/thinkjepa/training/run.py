@@ -104,6 +104,7 @@ def start(
     if config.init is None:
         set_action_scale(model, recordings, config.data.action_block)
     objective = make_objective(config, model, recordings)
+    optimiser = make_optimiser(objective, config.optimiser)
     if own.main:
         state.claim(config.out, config, digest(recordings))
     first = state.steps_done(config.out)
@@ -120,7 +121,6 @@ def start(
             "" if step < config.collapse.after else collapse(health, config.collapse, step)
         )
 
-    optimiser = make_optimiser(objective, config.optimiser)
     with reporting(config, own, first, console) as report:
         return train(
             objective,

@@ -98,6 +98,12 @@ def test_a_changed_byte_is_refused(saved, name):
         from_pretrained(saved[0])
 
 
+def test_damaged_sums_are_refused(saved):
+    (saved[0] / "SHA256SUMS").write_bytes(b"\xff\xfe" + (saved[0] / "SHA256SUMS").read_bytes()[9:])
+    with pytest.raises(CheckpointError, match="SHA256SUMS says nothing"):
+        from_pretrained(saved[0])
+
+
 def test_a_truncated_file_is_refused(saved):
     path = saved[0] / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])

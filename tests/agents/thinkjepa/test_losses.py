@@ -216,6 +216,12 @@ def test_infonce_agrees_with_a_loop():
     assert infonce(goals, states, torch.tensor(labels)).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_infonce_of_nothing_is_nothing():
+    nothing = torch.zeros(0, 4, requires_grad=True)
+    infonce(nothing, nothing, torch.zeros(0, dtype=torch.long)).backward()
+    assert infonce(nothing, nothing).item() == 0
+
+
 def test_infonce_known_values_and_invariances():
     same = torch.ones(8, 3)
     assert infonce(same, same).item() == pytest.approx(math.log(8), rel=1e-5)

@@ -16,11 +16,11 @@ from agents.thinkjepa.training.distributed import Ranks
 from agents.thinkjepa.training.loop import ExitCode
 from agents.thinkjepa.training.recordings import open_data
 from agents.thinkjepa.training.seen import SeenObjects
-from agents.thinkjepa.training.setup import make_model
+from agents.thinkjepa.training.setup import make_model, make_objective
 from harness.dataset import Dataset
 from harness.pack import write_pack
 from tests.agents.thinkjepa.squares import CAMERA
-from tests.agents.thinkjepa.trained import CPU, MODEL, metrics, state, train
+from tests.agents.thinkjepa.trained import CPU, MASKED, MODEL, metrics, state, train
 
 
 def test_the_world_model_learns(world_model):
@@ -68,7 +68,7 @@ def test_masked_pre_training_learns_and_can_be_gone_on_from(overrides, tmp_path)
     ended = train(
         "world_model",
         f"out={masked}",
-        "objective=masked",
+        *MASKED,
         *overrides,
         "steps=120",
         "every={log:20,save:120,health:120}",
@@ -83,13 +83,30 @@ def test_masked_pre_training_learns_and_can_be_gone_on_from(overrides, tmp_path)
 
 @pytest.mark.parametrize("change", ["objective.masks=seed", "objective.actions=false"])
 def test_ways_of_masking(overrides, tmp_path, change):
-    assert train("world_model", f"out={tmp_path}", "objective=masked", *overrides, change, "steps=2").step == 2
+    assert train("world_model", f"out={tmp_path}", *MASKED, *overrides, change, "steps=2").step == 2
+
+
+def test_masked_clips_are_told_actions_that_were_taken(overrides, tmp_path):
+    """Those of one episode, blocks included."""
+    clips = ["objective.frames=1", "data.action_block=2"]
+    config = read_config("world_model", [f"out={tmp_path}", *MASKED, *overrides, *clips])
+    sources = open_data(config.data)
+    model = make_model(config, sources)
+    stage = make_objective(config, model, sources.read(model.config.world_model.encoder, 0))
+    samples = stage.draw(np.arange(stage.samples()), 0).samples
+    last = {
+        row: episode.stop - 1 for episode in stage.recordings.episodes for row in range(episode.start, episode.stop)
+    }
+    for row, actions in zip(samples["rows"][:, 0].tolist(), samples["actions"][:, 0], strict=True):
+        assert row + 2 <= last[row]
+        np.testing.assert_array_equal(actions, stage.recordings.actions[row : row + 2].flatten())
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         ["objective=seed"],
+        ["objective=seed", "objective.regularise=[tokens,all]"],
         ["objective.target=ema"],
         ["objective.target=stopped", "objective.regulariser=vicreg"],
         ["objective.regulariser=spectral", "objective.loss.kind=smooth_l1"],

@@ -1,4 +1,6 @@
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from agents.thinkjepa.training.config import DataConfig, TrainingError
 from agents.thinkjepa.training.draws import batch_indices
 from agents.thinkjepa.training.objective import random_relevance
 from agents.thinkjepa.training.recordings import _Reading, open_data
-from agents.thinkjepa.training.sources import Rows
+from agents.thinkjepa.training.sources import Rows, open_source
 from envs.bullet import perspective
 from envs.tabletop.actions import from_unit
 from envs.tabletop.cameras import STATIC_EYE, Views, camera
@@ -240,12 +242,55 @@ def test_the_asked_for_share_of_maps_is_random():
         ),
         ("world_model", ["out=x", "data.sources=[x]", "optimiser.clip=-1"], "optimiser.clip=-1: .* greater than 0"),
         ("world_model", ["out=x", "data.sources=[x]", "objective.rollout=1"], "weights.rollout has nothing to weigh"),
+        (
+            "world_model",
+            [
+                *("out=x", "data.sources=[x]", "objective.regulariser=none"),
+                "objective.weights={prediction:0,rollout:0,inverse_dynamics:0,state:0,objects:0}",
+            ],
+            "weights of 0 teach nothing; give weights.prediction=1",
+        ),
+        (
+            "gpi",
+            ["out=x", "data.sources=[x]", "init=y", "objective.holding=1"],
+            "holding=1 leaves no sub-goal that is reached",
+        ),
         ("gpi", ["out=x", "data.sources=[x]"], "init has no value; give the checkpoint of a world model"),
     ],
 )
 def test_a_bad_configuration_is_refused_with_key_and_remedy(target, overrides, message):
     with pytest.raises(TrainingError, match=message):
         read_config(target, overrides)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [
+        (
+            "data/chunk-000/file-000.parquet",
+            lambda data: data[:-200],
+            "file-000.parquet is missing or not what SHA256SUMS",
+        ),
+        ("data/chunk-000/file-000.parquet", lambda data: data[:99] + b"x" + data[100:], "not what SHA256SUMS says"),
+        (
+            "meta/info.json",
+            lambda data: data[:50],
+            "info.json is damaged, or of no dataset that `harness collect` wrote",
+        ),
+        ("meta/info.json", lambda data: data.replace(b'"collection"', b'"other"'), "KeyError: 'collection'"),
+        ("SHA256SUMS", None, "SHA256SUMS is missing"),
+    ],
+)
+def test_damaged_and_foreign_datasets_are_refused(squares, tmp_path, name, spoil, message):
+    root = shutil.copytree(squares, tmp_path / "dataset")
+    (root / "README.md").write_text("A card may be edited.")
+    open_source(root)
+    if spoil is None:
+        (root / name).unlink()
+    else:
+        (root / name).write_bytes(spoil((root / name).read_bytes()))
+    with pytest.raises(TrainingError, match=f"data.sources: .*{re.escape(message)}"):
+        open_source(root)
 
 
 def test_no_camera_is_a_choice():

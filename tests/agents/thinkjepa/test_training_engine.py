@@ -20,7 +20,7 @@ from agents.thinkjepa.training.masked import Masked
 from agents.thinkjepa.training.state import STATE, steps_done
 from harness.cli import main
 from tests.agents.thinkjepa.squares import CAMERA
-from tests.agents.thinkjepa.trained import CPU, MODEL, QUICK, metrics, state, train
+from tests.agents.thinkjepa.trained import CPU, MASKED, MODEL, QUICK, metrics, state, train
 
 
 def of_goals(world_model, squares):
@@ -44,7 +44,7 @@ def test_curves_are_written_for_tensorboard(world_model):
 @pytest.mark.parametrize("objective", ["causal", pytest.param("masked", marks=pytest.mark.slow)])
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(overrides, tmp_path, objective):
     """With dropout, masks, random attention maps and a moving average."""
-    given = [*overrides, f"objective={objective}", "steps=7", "every={log:1,save:100,health:100}"]
+    given = [*overrides, *(MASKED if objective == "masked" else []), "steps=7", "every={log:1,save:100,health:100}"]
     first, second = straight_and_cut("world_model", tmp_path, given)
     assert first.digest == second.digest
 
@@ -167,7 +167,7 @@ def test_states_that_overflow_stop_training_with_the_number_that_says_so(overrid
 
     monkeypatch.setattr(Causal if objective == "causal" else Masked, "after_step", overflow)
     every = "every={log:100,save:100,health:2}"
-    given = [*overrides, f"objective={objective}", "steps=6", every, "collapse={after:1000}"]
+    given = [*overrides, *(MASKED if objective == "masked" else []), "steps=6", every, "collapse={after:1000}"]
     ended = train("world_model", f"out={tmp_path}", *given)
     assert (ended.code, ended.step) == (ExitCode.COLLAPSED, 2)
     assert ended.message.startswith("stopped at step 2: std of held-out states is not finite; lower the learning rates")
@@ -212,6 +212,14 @@ def test_weights_are_judged_before_they_are_written(overrides, tmp_path, monkeyp
         (["batch=15"], "batch=15 cannot be shared by 2 processes"),
         (["camera.benchmarks=[tabletop]"], "the data are of squares; give camera=none"),
         (["objective=masked", "objective.frames=9"], "objective.frames=9: the predictor takes 4"),
+        (
+            [*MASKED, "objective.masks=seed", "model.world_model.encoder.kind=vjepa2"],
+            "objective.masks=seed: a V-JEPA 2 encoder .* give objective.masks=tubes",
+        ),
+        (
+            ["optimiser.learning_rates={encoder:0,predictor:0,gpi:0,readouts:0}"],
+            "optimiser.learning_rates=.* train nothing; give a part that there is a rate above 0: encoder, predictor",
+        ),
         (["data.action_block=9"], "no training window of 2 actions of 9 environment steps; lower objective.rollout"),
         (["model.world_model.grid=5"], "model.world_model: grid=5 is finer"),
         (["model.gpi.hedas=2"], "unknown key model.gpi.hedas"),

@@ -449,6 +449,9 @@ def test_mixed_precision_training_reaches_every_weight():
 def test_encoder_kinds_are_checked():
     with pytest.raises(ValidationError, match="kind"):
         EncoderConfig(**(asdict(ENCODER) | {"kind": "resnet"}))
+    for ignored in ({"window": 0}, {"stem": "conv"}):
+        with pytest.raises(ValidationError, match="stem and window are for kind=vit"):
+            EncoderConfig(**(asdict(ENCODER) | {"kind": "vjepa2", "window": None, "stem": "linear"} | ignored))
 
 
 def test_what_is_at_one_point_reaches_the_other_and_nothing_else():

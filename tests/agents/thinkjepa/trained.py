@@ -21,6 +21,9 @@ MODEL = [
     "model.gpi={language_dim:64,layers:1,heads:2}",
 ]
 
+MASKED = ["objective=masked", "objective.frames=3"]
+"""Clips of the toy world: an episode has three actions."""
+
 QUICK = ["batch=16", "optimiser.warmup=10", "health_samples=32", "objective.directions=16", "objective.places=4"]
 
 
