@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from agents.planning import Goals, Lane, PlanningAgent
-from harness.interfaces import Observation, TaskView
+from harness.interfaces import AgentEvent, Observation, TaskView
 
 
 class FlatCEM(PlanningAgent[Lane]):
@@ -16,7 +16,7 @@ class FlatCEM(PlanningAgent[Lane]):
 
     No reasoner breaks it down and nothing says where to look. The weights, the search and its budget are those of
     `agents.thinkjepa.agent.ThinkJEPAAgent`, so the difference between the two is what sub-goals are worth. It reads no
-    ground truth.
+    ground truth. Besides `PlanningAgent`'s events it reports ``subgoal`` (``text``, ``left``) once.
 
     For the arguments see `PlanningAgent`.
 
@@ -27,8 +27,8 @@ class FlatCEM(PlanningAgent[Lane]):
     needs_words = True
 
     def begin(self, view: TaskView, observation: Observation) -> Lane:  # noqa: ARG002
-        """Nothing is known yet."""
-        return Lane(view)
+        """The instruction is the only sub-goal."""
+        return Lane(view, events=[AgentEvent("subgoal", {"text": view.instruction, "left": 1})])
 
     def goals(
         self,

@@ -22,6 +22,11 @@ _MOST_STEPS = 400
 """Actions of a rehearsal; no world gives more to solve a task."""
 
 
+_FINAL, _NEXT = (
+    AgentEvent("subgoal", {"text": f"picture of the {which} state", "left": 1}) for which in ("final", "next")
+)
+
+
 @dataclass(kw_only=True)
 class _Lane(Lane):
     """As `Lane`, and the picture of the goal, ``uint8 (H, W, 3)``; ``None`` before the first next step."""
@@ -34,6 +39,9 @@ class OracleGoal(PlanningAgent[_Lane]):
 
     The search, its budget and the weights are those of `agents.thinkjepa.agent.ThinkJEPAAgent`; so the difference
     between the two is what the Goal Projection Interface costs.
+
+    Besides `PlanningAgent`'s events it reports ``subgoal`` (``text``, ``left``): which picture it plans towards, each
+    time there is a new one.
 
     Where the world shows no picture of its goal, the ``expert`` solves the task in a copy of it, and the picture is
     what is seen then. Where the expert fails, the picture shows how far it came, and ``expert_failed`` (``steps``) is
@@ -96,9 +104,11 @@ class OracleGoal(PlanningAgent[_Lane]):
         truth = view.privileged
         _require_picture(type(truth), self._goal, self._expert is not None)
         if isinstance(truth, ShowsGoal):
-            return _Lane(view, picture=truth.goal_image() if self._goal == "final" else None)
+            if self._goal == "next":
+                return _Lane(view, picture=None)
+            return _Lane(view, picture=truth.goal_image(), events=[_FINAL])
         picture, events = self._rehearsed(view, truth)
-        return _Lane(view, picture=picture, events=events)
+        return _Lane(view, picture=picture, events=[_FINAL, *events])
 
     def _rehearsed(self, view: TaskView, truth: Rehearses) -> tuple[npt.NDArray[np.uint8], list[AgentEvent]]:
         """What is seen once the expert is done in a copy of the world, and what is to be reported of it."""
@@ -118,7 +128,9 @@ class OracleGoal(PlanningAgent[_Lane]):
     ) -> Goals[_Lane]:
         """The final one at every decision, or the next."""
         if self._goal == "next":
-            lanes = [replace(lane, picture=lane.view.privileged.next_image()) for lane in lanes]
+            lanes = [
+                replace(lane, picture=lane.view.privileged.next_image(), events=[*lane.events, _NEXT]) for lane in lanes
+            ]
         return Goals(self.aim(lanes, states), lanes)
 
     def aim(self, lanes: Sequence[_Lane], states: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:  # noqa: ARG002

@@ -134,6 +134,12 @@ class VLMOnly(SingleLaneAgent):
         return reasoning.reads_truth(settings)
 
     @classmethod
+    def untrained(cls, settings: Mapping[str, Any]) -> bool:
+        """See `Agent.untrained`: the shipped reasoner was taught nothing of the worlds that have a servo."""
+        world, servos = settings.get("world") or "", settings.get("servos") or {}
+        return world in servos and settings["reasoner"] == "vlm" and _model(settings) == VLMConfig().model
+
+    @classmethod
     def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path]:
         """See `Agent.content`."""
         return reasoning.content(settings)
@@ -222,6 +228,10 @@ class VLMOnly(SingleLaneAgent):
         scores *= np.linalg.norm(points[0] - points[1], axis=1) >= settings.apart
         best = int(scores.argmax())
         return (points[0][best], points[1][best]), float(scores[best])
+
+
+def _model(settings: Mapping[str, Any]) -> str:
+    return VLMConfig(**(settings.get("vlm") or {})).model
 
 
 def _require_skills(action_space: Box | None, control_hz: float | None, camera: CameraConfig) -> None:

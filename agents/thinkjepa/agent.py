@@ -65,7 +65,8 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
     The goal state is projected anew from every observation. Where a sub-goal holds, its goal is the state as it is: so
     the distance of what is seen after an action from its goal says whether it is reached; then the next one is taken
     up. Where it is not reached within ``patience`` decisions, or none is left, the reasoner is asked again and told
-    what was tried.
+    what was tried. With ``ask=every`` it is asked before every decision and told nothing: what has been done is to be
+    seen.
 
     Besides `PlanningAgent`'s events it reports ``subgoal`` (``text``, ``left``), ``reached`` (``text``, ``distance``),
     ``replan``, and those of `reasoning.Asking`. It reads ground truth with ``reasoner=scripted`` only.
@@ -162,6 +163,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
             SubgoalMonitor(threshold=0.0, hits=settings["hits"], patience=settings["patience"])
         except ValueError as error:
             raise ValueError(f"agent: {error}") from error
+        _require_effect(settings)
         if settings["checkpoint"] != UNTRAINED:
             thresholds = pretrained_thresholds(settings["checkpoint"])
             objective = Objective(**(settings["objective"] or {}))
@@ -261,6 +263,19 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
 
     def _monitor(self) -> SubgoalMonitor:
         return SubgoalMonitor(threshold=self._threshold, hits=self._hits, patience=self._patience)
+
+
+def _require_effect(settings: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` where a setting is given that nothing would come of."""
+    usual = {"threshold": None, "hits": 1, "patience": 20, "look": "every"}
+    given = [f"{name}={settings[name]}" for name, value in usual.items() if settings[name] != value]
+    if given and settings["ask"] == "every":
+        raise ValueError(f"agent.{given[0]} has no effect with ask=every; give agent.ask=done or leave it away")
+    guidance = Guidance(**(settings["guidance"] or {}))
+    if guidance.alpha and not guidance.attention:
+        raise ValueError(
+            f"agent.guidance.alpha={guidance.alpha:g} has no effect with guidance.attention=false; leave one away"
+        )
 
 
 def _require_threshold(known: Mapping[Distance, float], distance: Distance, given: float | None, ask: str) -> None:

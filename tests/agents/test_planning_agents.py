@@ -76,7 +76,8 @@ def test_every_decision_reports_its_plan_and_its_cost(checkpoint: str) -> None:
     agent = oracle(checkpoint)
     agent.reset(0, view(), see(0))
     agent.act({0: see(0)})
-    plan, compute = agent.pop_events(0)
+    subgoal, plan, compute = agent.pop_events(0)
+    assert subgoal.data == {"text": "picture of the final state", "left": 1}
     assert not agent.pop_events(0)
     assert not agent.pop_events(5)
     assert len(plan.data["costs"]) == 2
@@ -91,7 +92,7 @@ def test_what_is_seen_is_the_goal_where_it_is_reached(checkpoint: str) -> None:
     agent = oracle(checkpoint)
     agent.reset(0, view(), see(99))
     agent.act({0: see(99)})
-    assert agent.pop_events(0)[0].data["distance"] == pytest.approx(0, abs=1e-6)
+    assert agent.pop_events(0)[1].data["distance"] == pytest.approx(0, abs=1e-6)
 
 
 def test_the_flat_goal_is_the_projected_instruction_and_reads_no_ground_truth(checkpoint: str) -> None:
@@ -111,7 +112,9 @@ def test_the_next_goal_is_looked_at_before_every_decision(checkpoint: str) -> No
     distances = []
     for seen in (98, 97):
         agent.act({0: see(seen)})
-        distances.append(agent.pop_events(0)[0].data["distance"])
+        subgoal, planned, _ = agent.pop_events(0)
+        assert subgoal.data == {"text": "picture of the next state", "left": 1}
+        distances.append(planned.data["distance"])
     assert distances[0] == pytest.approx(0, abs=1e-6)
     assert distances[1] > 0
 
@@ -122,7 +125,7 @@ def test_blocks_are_executed_before_the_next_plan(checkpoint: str) -> None:
     agent.reset(0, TaskView("", space, None, 4, 0, SeedPath(0, "e", 0), Truth()), see(0))
     acted = [agent.act({0: see(number)})[0] for number in range(4)]
     assert all(action.shape == (1,) for action in acted)
-    assert kinds(agent) == ["plan", "compute"] * 2
+    assert kinds(agent) == ["subgoal", *(["plan", "compute"] * 2)]
 
 
 def test_other_actions_than_the_models_are_refused(checkpoint: str) -> None:

@@ -303,3 +303,25 @@ def test_subgoals_tell_where_their_things_are_seen() -> None:
         assert [truth.world.objects[name] for name in truth.goal[0].args] == bodies
     finally:
         env.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["agent.patience=3"], r"agent\.patience=3 has no effect with ask=every; give agent\.ask=done"),
+        (["agent.look=once"], r"agent\.look=once has no effect"),
+        (["agent.threshold=0.1"], r"agent\.threshold=0\.1 has no effect"),
+        (["agent.guidance={attention: false, alpha: 0.3}"], r"alpha=0\.3 has no effect with guidance\.attention=false"),
+        (["agent.guidance.attention=false"], ""),
+        (["agent.ask=done", "agent.patience=3", "agent.hits=2"], ""),
+        (["agent=thinkjepa_seed"], ""),
+    ],
+)
+def test_settings_without_effect_are_refused(words: list[str], message: str) -> None:
+    (composed,) = compose_runs(["agent=thinkjepa", *words])
+    _, settings = check_agent(composed.config.agent)
+    if not message:
+        return ThinkJEPAAgent.check_settings(settings, None, None)
+    with pytest.raises(ValueError, match=message):
+        ThinkJEPAAgent.check_settings(settings, None, None)
+    return None

@@ -21,7 +21,9 @@ from agents.thinkjepa.relevance import spot_maps
 from agents.thinkjepa.training.camera import CameraConfig
 from agents.vlm_only import Affordance, VLMOnly
 from harness.cli import main
+from harness.config import compose_runs
 from harness.interfaces import SeedPath, StatedSubGoal, TaskView
+from harness.runs import check_agent
 
 ROOT = Path(__file__).parents[2]
 CAMERA = CameraConfig(**yaml.safe_load((ROOT / "configs/train/camera/tabletop.yaml").read_text()))
@@ -197,3 +199,19 @@ def test_skills_are_for_skill_control(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["run", *words]) == 2
     assert "agent=vlm_only executes skills" in capsys.readouterr().err
     assert not (tmp_path / "run").exists(), "before anything starts"
+
+
+@pytest.mark.parametrize(
+    ("words", "untrained"),
+    [
+        (["benchmark=calvin"], True),
+        (["benchmark=language_table"], True),
+        (["benchmark=calvin", "agent.reasoner=scripted"], False),
+        (["benchmark=calvin", "agent.vlm.model=somebodys/model"], False),
+        (["benchmark=thinkbench"], False),
+    ],
+)
+def test_the_shipped_reasoner_knows_nothing_of_other_worlds(words: list[str], untrained: bool) -> None:
+    (composed,) = compose_runs([*words, "agent=vlm_only"])
+    _, settings = check_agent(composed.config.agent)
+    assert VLMOnly.untrained(settings) == untrained

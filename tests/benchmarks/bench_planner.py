@@ -2,7 +2,8 @@
 
 CPU times of this process, medians of several runs. Where stable-worldmodel is installed, its ``CEMSolver`` plans in the
 same model, from the same states, with the same number of candidates, turn by turn with ours. It is no dependency of the
-project; version 0.1.1 without its own dependencies needs lancedb, pylance, opencv-python-headless, loguru, einops and overrides.
+project; version 0.1.1 without its own dependencies needs lancedb, pylance, opencv-python-headless, loguru, einops and
+overrides.
 """
 
 from __future__ import annotations

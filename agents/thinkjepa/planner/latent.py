@@ -100,7 +100,8 @@ class LatentPlanner:
         if compile:
             # Planning never changes weights, so a CPU may keep them packed for its matrix products.
             how: dict[str, Any] = {"options": {"freezing": True}} if on_cpu else {"mode": "reduce-overhead"}
-            self._cost = torch.compile(world_model.cost, fullgraph=True, dynamic=False, recompile_limit=_SHAPES, **how)
+            how |= {"fullgraph": True, "dynamic": False, "recompile_limit": _SHAPES}
+            self._cost = torch.compile(world_model.cost, **how)
 
     @torch.no_grad()
     def plan(
