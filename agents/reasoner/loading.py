@@ -104,10 +104,20 @@ def load(config: VLMConfig) -> Loaded:
         ) from error
     if config.lora is not None:
         model = _with_lora(model, config.lora)
-    for choice in ("temperature", "top_p", "top_k"):  # of sampling; transformers complains of them when it is greedy
-        setattr(model.generation_config, choice, None)
+    model.generation_config = _greedy(model.generation_config)
     install(model)
     return Loaded(model.to(device).eval(), chat, _layers(config.layers, settings.text_config.num_hidden_layers))
+
+
+def _greedy(own: Any) -> Any:
+    """Of a model's own settings of generation the special tokens alone.
+
+    Penalties, beams and the like would have it say something else than the most likely token.
+    """
+    from transformers import GenerationConfig
+
+    fresh: Any = GenerationConfig
+    return fresh(bos_token_id=own.bos_token_id, eos_token_id=own.eos_token_id, pad_token_id=own.pad_token_id)
 
 
 def _with_lora(model: Any, folder: Path) -> Any:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -219,10 +220,45 @@ def test_sub_goals_come_with_attention_embedding_and_reasons(family: str, folder
     assert asked[2] > asked[0]
 
 
-def test_real_generation_is_greedy_and_repeatable(family: str, folders: Any) -> None:
-    reasoner = VLMReasoner(config(folders[family], max_new_tokens=4), WORLD)
+def most_likely(folder: str, encoded: Encoded, count: int) -> list[int]:
+    """What a model says if each token is the most likely one after those before it; without a cache of keys."""
+    model, inputs = load(folder, "sdpa"), dict(encoded.inputs)
+    for _ in range(count):
+        with torch.no_grad():
+            token = model(**inputs, use_cache=False).logits[:, -1:].argmax(dim=-1)
+        further = {"input_ids": token, "attention_mask": torch.ones_like(token), "mm_token_type_ids": 0 * token}
+        inputs |= {name: torch.cat([inputs[name], more], dim=1) for name, more in further.items() if name in inputs}
+        if token == 2:
+            break
+    return [int(token) for token in inputs["input_ids"][0, encoded.asked :]]
+
+
+def test_the_most_likely_tokens_are_said_whatever_the_model_would_rather_do(
+    family: str, folders: Any, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folders[family], tmp_path / family)
+    own = {"bos_token_id": 6, "eos_token_id": 2, "pad_token_id": 1, "suppress_tokens": [*range(10, 40)]}
+    own |= {"num_beams": 3, "repetition_penalty": 9.0, "no_repeat_ngram_size": 1, "do_sample": True, "temperature": 9.0}
+    (folder / "generation_config.json").write_text(json.dumps(own))
+    reasoner = VLMReasoner(config(str(folder), max_new_tokens=8), WORLD)
+    generate, said = reasoner._model.generate, []
+    reasoner._model.generate = lambda **given: said.append(generate(**given)) or said[-1]
+    with pytest.raises(ReasonerError, match=r"states no sub-goal"):
+        reasoner.propose(view(TASK), see())
+    encoded = reasoner._chat.encode(picture(), prompt(TASK))
+    assert said[0][0, encoded.asked :].tolist() == most_likely(folders[family], encoded, 8)
+
+
+def test_an_answer_without_sub_goals_may_have_been_cut_off(folders: Any) -> None:
+    reasoner = VLMReasoner(config(folders["smolvlm"], max_new_tokens=4), WORLD)
+    answering(reasoner, "I se", end=False)
     with pytest.raises(ReasonerError, match=r"states no sub-goal.*cut off, give more than max_new_tokens=4"):
         reasoner.propose(view(TASK), see())
+
+
+def test_an_embedding_is_repeatable(family: str, folders: Any) -> None:
+    reasoner = VLMReasoner(config(folders[family]), WORLD)
+    reasoner.look(SubGoal("Lift the cube", None), view(TASK), see())
     assert torch.equal(reasoner.embed("Lift the cube"), reasoner.embed("Lift the cube"))
     embedding = reasoner.embed("drop it")
     reasoner._embeddings._values.clear()
