@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
+from safetensors import SafetensorError
 
 from agents.devices import Device, choose
 from agents.reasoner.attention import install
@@ -18,6 +22,11 @@ from agents.reasoner.protocol import ReasonerError
 from agents.thinkjepa.checkpoints import SHIPPED
 
 _ADAPTER = "adapter_model.safetensors"
+_REMEDY = (
+    "give a hub id, or a folder with config.json and model.safetensors (pickled weights are never read: convert them "
+    "with save_pretrained)"
+)
+_AGAIN = "fetch it again, or write it with save_pretrained"
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -76,7 +85,7 @@ def load(config: VLMConfig) -> Loaded:
     Raises:
         ReasonerError: It cannot be loaded or used as configured; the message names the remedy.
     """
-    from transformers import AutoConfig, AutoModelForImageTextToText
+    from transformers import AutoConfig
 
     name = located(config.model)
     try:
@@ -87,26 +96,72 @@ def load(config: VLMConfig) -> Loaded:
         settings = AutoConfig.from_pretrained(name, trust_remote_code=False)
         require_supported(name, settings)
         chat = Chat(name, settings, config.side)
-        model: Any = AutoModelForImageTextToText.from_pretrained(
-            name,
-            dtype=_dtype(config.dtype, device),
-            attn_implementation="sdpa",
-            use_safetensors=True,
-            trust_remote_code=False,
-        )
     except ReasonerError:
         raise
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ReasonerError(
-            f"model={name} cannot be loaded: {reason}; give a hub id, or a folder with config.json and "
-            "model.safetensors (pickled weights are never read: convert them with save_pretrained)"
-        ) from error
+        raise ReasonerError(f"model={name} cannot be loaded: {_first_line(error)}; {_REMEDY}") from error
+    try:
+        model = read_weights(name, _dtype(config.dtype, device))
+    except ReasonerError as error:
+        raise ReasonerError(f"model={error}") from error
     if config.lora is not None:
         model = _with_lora(model, config.lora)
     model.generation_config = _greedy(model.generation_config)
     install(model)
     return Loaded(model.to(device).eval(), chat, _layers(config.layers, settings.text_config.num_hidden_layers))
+
+
+def read_weights(source: str | Path, dtype: torch.dtype) -> Any:
+    """An image-text-to-text model with all of its weights, on the CPU.
+
+    Args:
+        source: Folder or hub id.
+        dtype: Of the weights.
+
+    Raises:
+        ReasonerError: Weights are missing, damaged or of other sizes; the message begins with ``source``.
+    """
+    from transformers import AutoModelForImageTextToText
+
+    models: Any = AutoModelForImageTextToText
+    try:
+        with _without_report():
+            model, found = models.from_pretrained(
+                source,
+                dtype=dtype,
+                attn_implementation="sdpa",
+                use_safetensors=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
+                output_loading_info=True,
+            )
+    except (OSError, ValueError) as error:
+        raise ReasonerError(f"{source} cannot be loaded: {_first_line(error)}; {_REMEDY}") from error
+    except (RuntimeError, SafetensorError) as error:
+        raise ReasonerError(f"{source} has weights that cannot be read ({_first_line(error)}); {_AGAIN}") from error
+    problems = [f"{name} is missing" for name in sorted(found["missing_keys"])]
+    problems += [
+        f"{name} is {tuple(has)} instead of {tuple(wanted)}" for name, has, wanted in sorted(found["mismatched_keys"])
+    ]
+    if problems:
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise ReasonerError(f"{source} has weights that do not fit its config.json ({problems[0]}{more}); {_AGAIN}")
+    return model
+
+
+@contextlib.contextmanager
+def _without_report() -> Iterator[None]:
+    """Keep transformers from printing a table of weights that do not fit, about which there is an error."""
+
+    def is_told(record: logging.LogRecord) -> bool:
+        return not any(word in record.getMessage() for word in ("MISSING", "MISMATCH"))
+
+    logger = logging.getLogger("transformers.modeling_utils")
+    logger.addFilter(is_told)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_told)
 
 
 def _greedy(own: Any) -> Any:
@@ -120,6 +175,10 @@ def _greedy(own: Any) -> Any:
     return fresh(bos_token_id=own.bos_token_id, eos_token_id=own.eos_token_id, pad_token_id=own.pad_token_id)
 
 
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def _with_lora(model: Any, folder: Path) -> Any:
     """The model with an adapter added to its weights."""
     from peft import PeftModel
@@ -131,9 +190,12 @@ def _with_lora(model: Any, folder: Path) -> Any:
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`")  # peft's use of transformers
         try:
             return PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+        except SafetensorError as error:
+            raise ReasonerError(f"lora={folder} cannot be read ({_first_line(error)}); fetch it again") from error
         except (UserWarning, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ReasonerError(f"lora={folder} does not fit this model: {reason}; train it on this one") from error
+            raise ReasonerError(
+                f"lora={folder} does not fit this model: {_first_line(error)}; train it on this one"
+            ) from error
 
 
 def _layers(choice: Literal["last", "middle"] | tuple[int, ...], count: int) -> tuple[int, ...]:

@@ -388,3 +388,9 @@ def test_bad_data_and_models_are_refused(plans: Path, tmp_path: Path, capsys: py
     assert "--max-new-tokens 0: must be at least 1" in capsys.readouterr().err
     assert main(["answer", str(plans), "--record", str(tmp_path / "none.json"), "-o", out]) == 2
     assert "cannot be read" in capsys.readouterr().err
+    damaged = make_tiny(["Tidy up."], tmp_path / "damaged", TinySizes(**SIZES))
+    (damaged / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1")
+    capsys.readouterr()
+    assert main(["answer", str(plans), "--model", str(damaged), "-o", out]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: model={damaged} has weights that cannot be read (")

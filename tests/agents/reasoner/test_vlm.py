@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -21,6 +22,7 @@ from agents.reasoner.chat import Chat, Encoded
 from agents.reasoner.loading import VLMConfig
 from agents.reasoner.prompt import parse, prompt
 from agents.reasoner.vlm import VLMReasoner
+from agents.thinkjepa.checkpoints import SHIPPED
 from tests.agents.reasoner.families import ANSWER, FAMILIES, GRIDS, SIDE, image_processor, save, tokenizer
 from tests.agents.reasoner.pictures import picture, see, view
 from tests.agents.thinkjepa.tiny import world_config
@@ -389,6 +391,56 @@ def test_a_model_with_a_part_missing_is_refused(file: str, message: str, tmp_pat
         VLMReasoner(config(str(folder)), WORLD)
 
 
+def without(name: str, folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    del weights[name]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
+def of_another_shape(name: str, folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors") | {name: torch.zeros(3, 5)}
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
+def cut_off(_: str, folder: Path, name: str = "model.safetensors") -> None:
+    file = folder / name
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def pointer(_: str, folder: Path) -> None:
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+
+
+DAMAGE = [
+    (without, r"\({name} is missing\); fetch it again"),
+    (of_another_shape, r"\({name} is \(3, 5\) instead of \(48, 32\)\); fetch it again"),
+    (cut_off, r"has weights that cannot be read \(Error while deserializing header: .*\); fetch it again"),
+    (pointer, r"has weights that cannot be read \(Error while deserializing header: .*\); fetch it again"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGE)
+def test_weights_that_are_missing_or_damaged_are_refused(
+    damage: Any, message: str, folders: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(folders["smolvlm"], tmp_path / "model")
+    name = "model.text_model.layers.1.mlp.up_proj.weight"
+    damage(name, folder)
+    capfd.readouterr()
+    with pytest.raises(ReasonerError, match=f"^model={folder} .*{message.format(name=name)}") as refused:
+        VLMReasoner(config(str(folder)), WORLD)
+    assert "\n" not in str(refused.value)
+    assert "REPORT" not in capfd.readouterr().err
+
+
+def test_weights_that_are_shared_need_not_be_there_twice() -> None:
+    from safetensors import safe_open
+
+    with safe_open(SHIPPED / "tiny-reasoner" / "model.safetensors", "pt") as weights:
+        assert "lm_head.weight" not in weights.keys()  # noqa: SIM118
+    VLMReasoner(VLMConfig(device="cpu"), WORLD)
+
+
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 def test_an_adapter_is_added(folders: Any, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
@@ -409,6 +461,11 @@ def test_an_adapter_is_added(folders: Any, tmp_path: Path) -> None:
 
     with pytest.raises(ReasonerError, match="does not fit this model"):
         VLMReasoner(config(folders["qwen3_vl"], lora=tmp_path), WORLD)
+    cut_off("", tmp_path, "adapter_model.safetensors")
+    with pytest.raises(
+        ReasonerError, match=r"^lora=.* cannot be read \(Error while deserializing header.*fetch it again"
+    ):
+        VLMReasoner(config(folders["smolvlm"], lora=tmp_path), WORLD)
     (tmp_path / "adapter_model.safetensors").rename(tmp_path / "adapter_model.bin")
     with pytest.raises(ReasonerError, match=r"holds no adapter_model\.safetensors"):
         VLMReasoner(config(folders["smolvlm"], lora=tmp_path), WORLD)
