@@ -157,9 +157,10 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
             SubgoalMonitor(threshold=0.0, hits=settings["hits"], patience=settings["patience"])
         except ValueError as error:
             raise ValueError(f"agent: {error}") from error
+        reasoning.check_settings(settings)
 
     @classmethod
-    def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path]:
+    def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path | str]:
         """See `Agent.content`."""
         return reasoning.content(settings)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -23,6 +24,9 @@ from agents.reasoner.loading import VLMConfig
 from agents.reasoner.prompt import parse, prompt
 from agents.reasoner.vlm import VLMReasoner
 from agents.thinkjepa.checkpoints import SHIPPED
+from harness.config import compose_runs
+from harness.identity import difference
+from harness.runs import prepare
 from tests.agents.reasoner.families import ANSWER, FAMILIES, GRIDS, SIDE, image_processor, save, tokenizer
 from tests.agents.reasoner.pictures import picture, see, view
 from tests.agents.thinkjepa.tiny import world_config
@@ -439,6 +443,68 @@ def test_weights_that_are_shared_need_not_be_there_twice() -> None:
     with safe_open(SHIPPED / "tiny-reasoner" / "model.safetensors", "pt") as weights:
         assert "lm_head.weight" not in weights.keys()  # noqa: SIM118
     VLMReasoner(VLMConfig(device="cpu"), WORLD)
+
+
+OLD, NEW = "1" * 40, "2" * 40
+HUB_ID = "organisation/name"
+
+
+@pytest.fixture
+def hub(folders: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the hub's own client finds offline: a model tagged v1, of which the default branch has broken every file."""
+    root = tmp_path / "models--organisation--name"
+    shutil.copytree(folders["smolvlm"], root / "snapshots" / OLD)
+    for path in (root / "snapshots" / OLD).iterdir():
+        broken = root / "snapshots" / NEW / path.name
+        broken.parent.mkdir(exist_ok=True)
+        broken.write_text('{"model_type": "vit"}')
+    (root / "refs").mkdir()
+    for name, commit in (("v1", OLD), ("main", NEW)):
+        (root / "refs" / name).write_text(commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return root
+
+
+@pytest.mark.parametrize("revision", ["v1", OLD])
+def test_all_of_a_hub_model_is_of_its_revision(revision: str, hub: Path, folders: Any) -> None:
+    reasoner = VLMReasoner(config(HUB_ID, revision=revision), WORLD)
+    assert reasoner.revision == OLD
+    here = VLMReasoner(config(folders["smolvlm"]), WORLD)
+    assert torch.equal(reasoner.embed("Lift the cube"), here.embed("Lift the cube"))
+    assert reasoner._chat._template == here._chat._template
+
+
+def test_a_hub_model_is_of_the_default_branch_unless_told_otherwise(hub: Path) -> None:
+    with pytest.raises(ReasonerError, match="model_type=vit"):
+        VLMReasoner(config(HUB_ID), WORLD)
+    (hub / "refs" / "main").write_text(OLD)
+    assert VLMReasoner(config(HUB_ID), WORLD).revision == OLD
+
+
+def test_revisions_that_are_not_there_are_refused(hub: Path, folders: Any) -> None:
+    with pytest.raises(
+        ReasonerError, match=r"name with revision=v2: .*the hub did not give it.*check the name, the rev"
+    ):
+        VLMReasoner(config(HUB_ID, revision="v2"), WORLD)
+    with pytest.raises(ReasonerError, match=r"^revision=v1 is for models of the hub, and .* is a folder; leave"):
+        VLMReasoner(config(folders["smolvlm"], revision="v1"), WORLD)
+
+
+def test_the_commit_of_a_hub_model_is_part_of_a_run(hub: Path) -> None:
+    def identity(*words: str) -> dict[str, Any]:
+        (composed,) = compose_runs(["benchmark=subgoals", "agent=vlm_only", f"agent.vlm.model={HUB_ID}", *words])
+        return prepare(composed).identity.to_dict()
+
+    pinned = identity("agent.vlm.revision=v1")
+    assert pinned["checkpoints"] == {"vlm.model": OLD}
+    assert pinned["agent"]["vlm"] == {"model": HUB_ID, "revision": "v1"}
+    (hub / "refs" / "main").write_text(OLD)
+    before = identity()
+    moved = hub / "snapshots" / ("3" * 40)
+    shutil.copytree(hub / "snapshots" / OLD, moved)
+    (hub / "refs" / "main").write_text(moved.name)
+    assert difference(before, identity()) == [f"checkpoints.vlm.model: {OLD} -> {moved.name}"]
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
