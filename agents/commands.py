@@ -42,6 +42,7 @@ def add_answer(verbs: Any) -> None:
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--model", metavar="NAME", help="folder or hub id of a vision-language model")
     who.add_argument("--record", type=Path, metavar="FILE", help="recorded answers (agents/reasoner/replay.py)")
+    parser.add_argument("--revision", metavar="NAME", help="commit, tag or branch of a --model of the hub")
     parser.add_argument("--lora", type=Path, metavar="DIR", help="an adapter for --model")
     parser.add_argument("--layers", choices=("last", "middle"), default="last", help="whose attention is taken")
     parser.add_argument("--sinks", choices=("none", "neutral"), default="none", help="see agents/reasoner/loading.py")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from agents.reasoner import Attempt, Reasoner, ReasonerError, ReplayReasoner, ScriptedReasoner, SubGoal
-from agents.reasoner.loading import VLMConfig, located
+from agents.reasoner.loading import VLMConfig, describe, located, pinned
 from agents.reasoner.vlm import VLMReasoner
 from agents.thinkjepa.config import WorldModelConfig
 from harness.interfaces import AgentEvent, Observation, TaskView
@@ -23,27 +24,55 @@ def reads_truth(settings: Mapping[str, Any]) -> bool:
     return settings.get("reasoner") not in ("replay", "vlm")
 
 
-def content(settings: Mapping[str, Any]) -> dict[str, Path]:
-    """`Agent.content`: the record, or the model's folder and its adapter. A model of the hub is known by its name.
+def content(settings: Mapping[str, Any]) -> dict[str, Path | str]:
+    """`Agent.content`: the record, or the model's folder and its adapter. A model of the hub is known by its commit.
 
     Raises:
-        ValueError: A setting is missing that the reasoner needs, or given that it does not; or there is no such file.
+        ValueError: A setting is missing that the reasoner needs, or given that it does not; or there is no such file
+            or model.
     """
     kind, record, vlm = settings["reasoner"], settings.get("record"), settings.get("vlm")
     if kind == "replay" and record is None:
-        raise ValueError("reasoner=replay needs recorded answers; give agent.record=FILE")
+        raise ValueError("agent.reasoner=replay needs recorded answers; give agent.record=FILE")
     for name, value, wanted in (("record", record, "replay"), ("vlm", vlm, "vlm")):
         if value is not None and kind != wanted:
             raise ValueError(
-                f"{name} has no effect with reasoner={kind}; give agent.reasoner={wanted} or leave it away"
+                f"agent.{name} has no effect with reasoner={kind}; give agent.reasoner={wanted} or leave it away"
             )
     chosen = VLMConfig(**(vlm or {}))
-    named = {"record": record} if kind != "vlm" else {"vlm.model": located(chosen.model), "vlm.lora": chosen.lora}
-    found = {name: Path(value) for name, value in named.items() if value is not None}
-    missing = [name for name, path in found.items() if name != "vlm.model" and not path.exists()]
-    if missing:
-        raise ValueError(f"{missing[0]}={found[missing[0]]}: no such file or folder")
-    return {name: path for name, path in found.items() if path.exists()}
+    named = {"vlm.lora": chosen.lora} if kind == "vlm" else {"record": record}
+    files = {name: Path(value) for name, value in named.items() if value is not None}
+    for name, path in files.items():
+        if not path.exists():
+            raise ValueError(f"agent.{name}={path}: no such file or folder")
+    return files | ({"vlm.model": _weights(chosen)} if kind == "vlm" else {})
+
+
+def _weights(vlm: VLMConfig) -> Path | str:
+    """What identifies the weights of a model: its folder, or its commit on the hub."""
+    with _key_in_full():
+        commit = pinned(vlm.model, vlm.revision)
+    return Path(located(vlm.model)) if commit is None else commit
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """`Agent.check_settings` of an agent that asks a reasoner: what ``vlm`` needs, as far as no weights tell.
+
+    Raises:
+        ValueError: The model, its layers, its adapter or the device are not there.
+    """
+    if settings["reasoner"] == "vlm":
+        with _key_in_full():
+            describe(VLMConfig(**(settings.get("vlm") or {})))
+
+
+@contextlib.contextmanager
+def _key_in_full() -> Iterator[None]:
+    """Errors of a model name its settings as they are given to an agent."""
+    try:
+        yield
+    except ReasonerError as error:
+        raise ValueError(f"agent.vlm.{error}") from error
 
 
 def make_reasoner(kind: Kind, record: Path | None, vlm: VLMConfig | None, world: WorldModelConfig) -> Reasoner:

@@ -140,7 +140,7 @@ class VLMOnly(SingleLaneAgent):
         return world in servos and settings["reasoner"] == "vlm" and _model(settings) == VLMConfig().model
 
     @classmethod
-    def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path]:
+    def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path | str]:
         """See `Agent.content`."""
         return reasoning.content(settings)
 
@@ -152,6 +152,7 @@ class VLMOnly(SingleLaneAgent):
             _require_skills(action_space, control_hz, CameraConfig(**settings["camera"]))
         elif action_space is not None:
             _require_actions(Servo(**servo), action_space)
+        reasoning.check_settings(settings)
 
     def begin(self, view: TaskView, observation: Observation) -> _Memory:  # noqa: ARG002
         """Nothing has been done.

@@ -71,7 +71,7 @@ class RunIdentity:
         protocol: The protocol's resolved fields, with ``name`` and ``version``.
         fingerprint: Hashes of the benchmark's content (suites, assets, renderer).
         agent: The agent's resolved configuration, with ``name`` and ``_target_``.
-        checkpoints: SHA-256 of each file or folder that the agent loads, by parameter name.
+        checkpoints: SHA-256 of each file or folder that the agent loads, or its commit on a hub, by parameter name.
         seed: Seed of the run.
         repeats: How often each episode is run, with different draws of the agent.
     """

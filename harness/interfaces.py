@@ -193,16 +193,17 @@ class Agent(ABC):
         return False
 
     @classmethod
-    def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path]:  # noqa: ARG003
+    def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path | str]:  # noqa: ARG003
         """Further files and folders that results depend on, by the setting that names them (``vlm.lora`` if nested).
 
         Hashes of their content are part of a run's identity, as with `checkpoint_path`; nested names stay there too.
+        What lies elsewhere is given by a text that changes whenever its content does, such as a commit.
 
         Args:
             settings: As in `reads_truth`, but checked one by one.
 
         Raises:
-            ValueError: One is missing, or settings do not fit together.
+            ValueError: One is missing, or settings do not fit together; the message names the key and the remedy.
         """
         return {}
 

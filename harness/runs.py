@@ -217,8 +217,8 @@ def _checkpoints(agent_class: type[Agent], arguments: dict[str, Any]) -> dict[st
     try:
         further = agent_class.content(arguments)
     except ValueError as error:
-        raise ConfigError(f"agent: {error}") from error
-    return hashes | {key: hash_path(path) for key, path in further.items()}
+        raise ConfigError(str(error)) from error
+    return hashes | {key: hash_path(what) if isinstance(what, Path) else what for key, what in further.items()}
 
 
 def check_run_dir(run_dir: Path) -> None:

@@ -49,22 +49,25 @@ class Chat:
         name: Folder or hub id.
         config: Of the model.
         side: See `Eyes`.
+        commit: See `Eyes`.
 
     Raises:
         ReasonerError: A part is missing or of an unsupported kind.
     """
 
-    def __init__(self, name: str, config: Any, side: int) -> None:
+    def __init__(self, name: str, config: Any, side: int, commit: str | None = None) -> None:
         from transformers import AutoTokenizer
 
         try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(name, revision=commit, trust_remote_code=False)
         except (OSError, ValueError) as error:
-            raise ReasonerError(f"{name} has no tokenizer: give a folder with tokenizer.json") from error
+            raise ReasonerError(f"model={name} has no tokenizer: give a folder with tokenizer.json") from error
         if not self.tokenizer.is_fast:
-            raise ReasonerError(f"{name} has no tokenizer.json, without which nothing tells which token says what")
-        self._eyes = Eyes(name, config, self.tokenizer, side)
-        self._template = _template(name, self.tokenizer)
+            raise ReasonerError(
+                f"model={name} has no tokenizer.json, without which nothing tells which token says what"
+            )
+        self._eyes = Eyes(name, config, self.tokenizer, side, commit)
+        self._template = _template(name, self.tokenizer, commit)
         self._image_token_id = config.image_token_id
 
     def encode(self, picture: npt.NDArray[np.uint8], question: str, answer: str = "") -> Encoded:
@@ -121,13 +124,13 @@ class Chat:
         )
 
 
-def _template(name: str, tokenizer: Any) -> str:
+def _template(name: str, tokenizer: Any, commit: str | None) -> str:
     """The chat template; older models keep it beside the processor and not with the tokenizer."""
     from transformers import ProcessorMixin
 
-    settings, _ = ProcessorMixin.get_processor_dict(name)
+    settings, _ = ProcessorMixin.get_processor_dict(name, revision=commit)
     for template in (settings.get("chat_template"), tokenizer.chat_template):
         usual = template.get("default") if isinstance(template, dict) else template
         if usual:
             return str(usual)
-    raise ReasonerError(f"{name} has no chat template; give a model that was tuned on instructions")
+    raise ReasonerError(f"model={name} has no chat template; give a model that was tuned on instructions")

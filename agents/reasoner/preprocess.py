@@ -53,21 +53,22 @@ class Eyes:
         config: Of the model.
         tokenizer: Of the model.
         side: Image tokens along a side of a square picture, where a family leaves the choice (Qwen).
+        commit: Of a hub model; ``None`` for the one that its default branch is at.
 
     Raises:
         ReasonerError: The model has no image processor.
     """
 
-    def __init__(self, name: str, config: Any, tokenizer: Any, side: int) -> None:
+    def __init__(self, name: str, config: Any, tokenizer: Any, side: int, commit: str | None = None) -> None:
         from transformers import AutoImageProcessor
 
         self._see = _FAMILIES[config.model_type]
         processors: Any = AutoImageProcessor
         try:
-            self._processor = processors.from_pretrained(name, backend="pil", trust_remote_code=False)
+            self._processor = processors.from_pretrained(name, revision=commit, backend="pil", trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise ReasonerError(
-                f"{name} has no image processor: give a folder with preprocessor_config.json"
+                f"model={name} has no image processor: give a folder with preprocessor_config.json"
             ) from error
         self._config, self._tokenizer, self._side = config, tokenizer, side
         self.image_token = str(tokenizer.convert_ids_to_tokens(config.image_token_id))
@@ -135,4 +136,4 @@ def require_supported(name: str, config: Any) -> None:
         ReasonerError: It is of another family.
     """
     if config.model_type not in _FAMILIES:
-        raise ReasonerError(f"{name} is of model_type={config.model_type}; supported are {', '.join(_FAMILIES)}")
+        raise ReasonerError(f"model={name} is of model_type={config.model_type}; supported are {', '.join(_FAMILIES)}")

@@ -11,6 +11,7 @@ import torch
 from pydantic import ConfigDict, PositiveInt
 from pydantic.dataclasses import dataclass
 
+from agents.reasoner.loading import read_weights
 from agents.reasoner.prompt import NEUTRAL, prompt
 from agents.reasoner.protocol import Attempt, ReasonerError
 
@@ -111,10 +112,10 @@ def make_tiny(
 
 def _begin_with(model: Any, tokenizer: Any, folder: Path) -> None:
     """Take over the weights of another model, and its vectors of the words that both know."""
-    from transformers import AutoModelForImageTextToText, AutoTokenizer
+    from transformers import AutoTokenizer
 
     try:
-        other: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        other = read_weights(folder, torch.float32)
         words: dict[str, int] = AutoTokenizer.from_pretrained(folder).get_vocab()
     except (OSError, ValueError) as error:
         raise ReasonerError(f"init={folder} cannot be loaded; give a folder that `train reasoner` wrote") from error

@@ -65,6 +65,7 @@ class VLMReasoner:
         self._config, self._world = config, world
         loaded = load(config)
         self._model, self._chat, self._layers = loaded.model, loaded.chat, loaded.layers
+        self._commit = loaded.commit
         self._device: torch.device = self._model.device
         self._answers: _Recent[Answer] = _Recent(config.remembered)
         self._looks: _Recent[Tensor] = _Recent(config.remembered)
@@ -74,8 +75,7 @@ class VLMReasoner:
     def revision(self) -> str:
         """Which weights answer: the commit of a hub model, or a hash of the folder; and one of the adapter."""
         folders = [Path(path) for path in (located(self._config.model), self._config.lora) if path is not None]
-        commit = str(getattr(self._model.config, "_commit_hash", None))
-        return "+".join(_weights_hash(folder) if folder.is_dir() else commit for folder in folders)
+        return "+".join(_weights_hash(folder) if folder.is_dir() else str(self._commit) for folder in folders)
 
     @property
     def language_dim(self) -> int:

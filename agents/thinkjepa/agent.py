@@ -168,9 +168,10 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
             thresholds = pretrained_thresholds(settings["checkpoint"])
             objective = Objective(**(settings["objective"] or {}))
             _require_threshold(thresholds, objective.of_states, settings["threshold"], settings["ask"])
+        reasoning.check_settings(settings)
 
     @classmethod
-    def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path]:
+    def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path | str]:
         """See `Agent.content`."""
         return reasoning.content(settings)
 

@@ -40,9 +40,11 @@ CONFIG, WEIGHTS, SUMS, CARD = "config.json", "model.safetensors", "SHA256SUMS", 
 SHIPPED = Path(__file__).parents[1] / "checkpoints"
 """Models that come with the project, a folder each."""
 
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+"""``organisation/name``."""
+
 _CHECKED = (CONFIG, WEIGHTS)
 _FILES = (*_CHECKED, SUMS, CARD)
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class CheckpointError(ValueError):
@@ -99,7 +101,7 @@ def save_pretrained(
     Raises:
         CheckpointError: There is no such id, and nothing is written; or the hub did not take the folder, which stays.
     """
-    if push_to_hub != (repo_id is not None) or (repo_id is not None and not _HUB_ID.fullmatch(repo_id)):
+    if push_to_hub != (repo_id is not None) or (repo_id is not None and not HUB_ID.fullmatch(repo_id)):
         raise CheckpointError(
             f"push_to_hub={push_to_hub} with repo_id={repo_id}: to upload, give push_to_hub=True and "
             "repo_id=organisation/name"
@@ -181,7 +183,7 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
     shipped = {folder.name: folder for folder in SHIPPED.iterdir() if (folder / SUMS).is_file()}
     if str(source) in shipped:
         return shipped[str(source)]
-    if isinstance(source, Path) or not _HUB_ID.fullmatch(source):
+    if isinstance(source, Path) or not HUB_ID.fullmatch(source):
         raise CheckpointError(
             f"{source}: no such folder, no shipped model ({', '.join(sorted(shipped))}), no hub id (organisation/name)"
         )

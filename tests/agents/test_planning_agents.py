@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box
 
+from agents import reasoning
 from agents.flat_cem import FlatCEM
 from agents.reasoner import SubGoal, record
 from agents.thinkjepa.checkpoints import save_pretrained
@@ -247,13 +249,38 @@ def test_bad_settings_are_told_before_anything_starts(
         "agent.objective.forgiven=0.3": "agent.objective: forgiven has no meaning with distance=change_cosine",
         "agent.guidance.alpha=-1": "agent.guidance.alpha: Input should be greater than or equal to 0",
         "agent.reasoner=oracle": "agent.reasoner='oracle' is not one of scripted, replay, vlm",
-        "agent.reasoner=replay": "agent: reasoner=replay needs recorded answers; give agent.record=FILE",
-        "agent.vlm.side=4": "agent: vlm has no effect with reasoner=scripted; give agent.reasoner=vlm",
+        "agent.reasoner=replay": "agent.reasoner=replay needs recorded answers; give agent.record=FILE",
+        "agent.vlm.side=4": "agent.vlm has no effect with reasoner=scripted; give agent.reasoner=vlm",
         f"agent.reasoner=replay agent.record={__file__}": "agent.reasoner=replay says the same whatever it sees",
         "agent.hits=5 agent.patience=2": "agent: hits=5 and patience=2: give 1 <= hits <= patience",
         "agent.planner.fixed=[[6,0.0]]": "agent.planner.fixed: there is no component 6; actions have 6, from 0",
-        "agent.record=x.json": "agent: record has no effect with reasoner=scripted; give agent.reasoner=replay",
+        "agent.record=x.json": "agent.record has no effect with reasoner=scripted; give agent.reasoner=replay",
     }.items():
         assert main([*words, f"agent.checkpoint={skills}", *override.split()]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
+
+
+def test_bad_settings_of_a_language_model_are_told_before_anything_starts(
+    skills: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    words = ["run", "benchmark=subgoals", "agent=thinkjepa", "agent.reasoner=vlm", f"run_dir={tmp_path / 'r'}"]
+    for setting, message in {
+        "model=/no/folder": "model=/no/folder: no such folder and no shipped model; give a hub id",
+        f"model={skills}": f"model={skills} cannot be loaded: Unrecognized model",
+        "revision=v1": "revision=v1 is for models of the hub, and tiny-reasoner is a folder; leave it away",
+        "layers=[9]": "layers=9: the language model has layers 0 to 3",
+        "device=cuda": "device=cuda: PyTorch finds no CUDA device; give device=cpu",
+        f"lora={tmp_path}": f"lora={tmp_path} holds no adapter_model.safetensors",
+    }.items():
+        assert main([*words, f"agent.checkpoint={skills}", f"agent.vlm.{setting}"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: agent.vlm.{message}")
+    assert not (tmp_path / "r").exists()
+
+
+def test_runs_without_a_language_model_do_not_wait_for_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)  # importing it fails
+    for reasoner in ("scripted", "replay"):
+        reasoning.check_settings({"reasoner": reasoner})

@@ -180,7 +180,10 @@ def test_the_harness_runs_it_without_ground_truth(tmp_path: Path, capsys: pytest
     record(tmp_path / "record.json", {instruction: [SubGoal("Lift it.", spots(LEFT, RIGHT))]})
     words = ["run", "benchmark=subgoals", "agent=vlm_only", "limit=1", "protocol.max_steps=1", "protocol.image_size=32"]
     assert main([*words, "agent.vlm.lora=nowhere", f"run_dir={tmp_path / 'r'}"]) == 2
-    assert "vlm.lora=nowhere: no such file or folder" in capsys.readouterr().err
+    assert "agent.vlm.lora=nowhere: no such file or folder" in capsys.readouterr().err
+    assert main([*words, "agent.vlm.layers=[9]", f"run_dir={tmp_path / 'r'}"]) == 2
+    assert "agent.vlm.layers=9: the language model has layers 0 to 3" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
     replay = ["agent.reasoner=replay", f"agent.record={tmp_path / 'record.json'}"]
     assert main([*words, *replay, f"run_dir={tmp_path / 'r'}"]) == 0
     with sqlite3.connect(tmp_path / "r" / "run.sqlite") as store:

@@ -144,13 +144,15 @@ def _world(name: str | None) -> WorldModelConfig:
 def _reasoner(arguments: argparse.Namespace, world: WorldModelConfig) -> tuple[Reasoner, dict[str, Any]]:
     """A reasoner, and what it is called."""
     if arguments.record is not None:
-        if arguments.lora is not None:
-            raise ValueError(f"--lora {arguments.lora} has no effect on --record; leave it away")
+        for option in ("lora", "revision"):
+            if (given := getattr(arguments, option)) is not None:
+                raise ValueError(f"--{option} {given} has no effect on --record; leave it away")
         return ReplayReasoner(arguments.record, world), {"record": file_sha256(arguments.record)}
     if arguments.max_new_tokens < 1:
         raise ValueError(f"--max-new-tokens {arguments.max_new_tokens}: must be at least 1")
     config = VLMConfig(
         model=arguments.model,
+        revision=arguments.revision,
         lora=arguments.lora,
         layers=arguments.layers,
         sinks=arguments.sinks,

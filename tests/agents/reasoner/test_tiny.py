@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from agents.reasoner import ReasonerError
@@ -73,8 +74,12 @@ def test_a_model_begins_with_the_weights_of_another(tmp_path: Path) -> None:
     for wrong in (replace(SMALL, width=32), replace(SMALL, layers=1), replace(SMALL, layers=3)):
         with pytest.raises(ReasonerError, match="has other sizes"):
             make_tiny(TEXTS, tmp_path / "wrong", wrong, init=tmp_path / "old")
-    with pytest.raises(ReasonerError, match="cannot be loaded"):
-        make_tiny(TEXTS, tmp_path / "wrong", SMALL, init=tmp_path / "none")
+    weights = load_file(tmp_path / "old" / "model.safetensors")
+    weights.popitem()
+    save_file(weights, tmp_path / "old" / "model.safetensors", {"format": "pt"})
+    for wrong_init in ("none", "old"):
+        with pytest.raises(ReasonerError, match="cannot be loaded"):
+            make_tiny(TEXTS, tmp_path / "wrong", SMALL, init=tmp_path / wrong_init)
 
 
 @pytest.mark.parametrize("sizes", [{"image_size": 100}, {"width": 100, "heads": 3}])

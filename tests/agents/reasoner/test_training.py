@@ -379,7 +379,7 @@ def test_bad_data_and_models_are_refused(plans: Path, tmp_path: Path, capsys: py
     assert main(["plans", str(tmp_path / "exam"), "suite=thinkbench-v1", "episodes=1", "image=32"]) == 0
     with pytest.raises(TrainingError, match="no questions of split train"):
         train(f"out={tmp_path / 'x'}", f"data.sources=[{tmp_path / 'exam'}]")
-    with pytest.raises(TrainingError, match="cannot be loaded"):
+    with pytest.raises(TrainingError, match="no such folder and no shipped model"):
         train(f"out={tmp_path / 'x'}", f"data.sources=[{plans}]", f"model={tmp_path / 'nothing'}")
     out = str(tmp_path / "answers.json")
     assert main(["answer", str(plans), "--model", "x", "--split", "evaluation", "-o", out]) == 2
@@ -388,3 +388,11 @@ def test_bad_data_and_models_are_refused(plans: Path, tmp_path: Path, capsys: py
     assert "--max-new-tokens 0: must be at least 1" in capsys.readouterr().err
     assert main(["answer", str(plans), "--record", str(tmp_path / "none.json"), "-o", out]) == 2
     assert "cannot be read" in capsys.readouterr().err
+    assert main(["answer", str(plans), "--record", "x", "--revision", "v1", "-o", out]) == 2
+    assert "--revision v1 has no effect on --record" in capsys.readouterr().err
+    damaged = make_tiny(["Tidy up."], tmp_path / "damaged", TinySizes(**SIZES))
+    (damaged / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1")
+    capsys.readouterr()
+    assert main(["answer", str(plans), "--model", str(damaged), "-o", out]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: model={damaged} has weights that cannot be read (")

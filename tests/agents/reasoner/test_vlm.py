@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,6 +23,10 @@ from agents.reasoner.chat import Chat, Encoded
 from agents.reasoner.loading import VLMConfig
 from agents.reasoner.prompt import parse, prompt
 from agents.reasoner.vlm import VLMReasoner
+from agents.thinkjepa.checkpoints import SHIPPED
+from harness.config import compose_runs
+from harness.identity import difference
+from harness.runs import prepare
 from tests.agents.reasoner.families import ANSWER, FAMILIES, GRIDS, SIDE, image_processor, save, tokenizer
 from tests.agents.reasoner.pictures import picture, see, view
 from tests.agents.thinkjepa.tiny import world_config
@@ -219,10 +226,45 @@ def test_sub_goals_come_with_attention_embedding_and_reasons(family: str, folder
     assert asked[2] > asked[0]
 
 
-def test_real_generation_is_greedy_and_repeatable(family: str, folders: Any) -> None:
-    reasoner = VLMReasoner(config(folders[family], max_new_tokens=4), WORLD)
+def most_likely(folder: str, encoded: Encoded, count: int) -> list[int]:
+    """What a model says if each token is the most likely one after those before it; without a cache of keys."""
+    model, inputs = load(folder, "sdpa"), dict(encoded.inputs)
+    for _ in range(count):
+        with torch.no_grad():
+            token = model(**inputs, use_cache=False).logits[:, -1:].argmax(dim=-1)
+        further = {"input_ids": token, "attention_mask": torch.ones_like(token), "mm_token_type_ids": 0 * token}
+        inputs |= {name: torch.cat([inputs[name], more], dim=1) for name, more in further.items() if name in inputs}
+        if token == 2:
+            break
+    return [int(token) for token in inputs["input_ids"][0, encoded.asked :]]
+
+
+def test_the_most_likely_tokens_are_said_whatever_the_model_would_rather_do(
+    family: str, folders: Any, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folders[family], tmp_path / family)
+    own = {"bos_token_id": 6, "eos_token_id": 2, "pad_token_id": 1, "suppress_tokens": [*range(10, 40)]}
+    own |= {"num_beams": 3, "repetition_penalty": 9.0, "no_repeat_ngram_size": 1, "do_sample": True, "temperature": 9.0}
+    (folder / "generation_config.json").write_text(json.dumps(own))
+    reasoner = VLMReasoner(config(str(folder), max_new_tokens=8), WORLD)
+    generate, said = reasoner._model.generate, []
+    reasoner._model.generate = lambda **given: said.append(generate(**given)) or said[-1]
+    with pytest.raises(ReasonerError, match=r"states no sub-goal"):
+        reasoner.propose(view(TASK), see())
+    encoded = reasoner._chat.encode(picture(), prompt(TASK))
+    assert said[0][0, encoded.asked :].tolist() == most_likely(folders[family], encoded, 8)
+
+
+def test_an_answer_without_sub_goals_may_have_been_cut_off(folders: Any) -> None:
+    reasoner = VLMReasoner(config(folders["smolvlm"], max_new_tokens=4), WORLD)
+    answering(reasoner, "I se", end=False)
     with pytest.raises(ReasonerError, match=r"states no sub-goal.*cut off, give more than max_new_tokens=4"):
         reasoner.propose(view(TASK), see())
+
+
+def test_an_embedding_is_repeatable(family: str, folders: Any) -> None:
+    reasoner = VLMReasoner(config(folders[family]), WORLD)
+    reasoner.look(SubGoal("Lift the cube", None), view(TASK), see())
     assert torch.equal(reasoner.embed("Lift the cube"), reasoner.embed("Lift the cube"))
     embedding = reasoner.embed("drop it")
     reasoner._embeddings._values.clear()
@@ -353,6 +395,118 @@ def test_a_model_with_a_part_missing_is_refused(file: str, message: str, tmp_pat
         VLMReasoner(config(str(folder)), WORLD)
 
 
+def without(name: str, folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    del weights[name]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
+def of_another_shape(name: str, folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors") | {name: torch.zeros(3, 5)}
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
+def cut_off(_: str, folder: Path, name: str = "model.safetensors") -> None:
+    file = folder / name
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def pointer(_: str, folder: Path) -> None:
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+
+
+DAMAGE = [
+    (without, r"\({name} is missing\); fetch it again"),
+    (of_another_shape, r"\({name} is \(3, 5\) instead of \(48, 32\)\); fetch it again"),
+    (cut_off, r"has weights that cannot be read \(Error while deserializing header: .*\); fetch it again"),
+    (pointer, r"has weights that cannot be read \(Error while deserializing header: .*\); fetch it again"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGE)
+def test_weights_that_are_missing_or_damaged_are_refused(
+    damage: Any, message: str, folders: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(folders["smolvlm"], tmp_path / "model")
+    name = "model.text_model.layers.1.mlp.up_proj.weight"
+    damage(name, folder)
+    capfd.readouterr()
+    with pytest.raises(ReasonerError, match=f"^model={folder} .*{message.format(name=name)}") as refused:
+        VLMReasoner(config(str(folder)), WORLD)
+    assert "\n" not in str(refused.value)
+    assert "REPORT" not in capfd.readouterr().err
+
+
+def test_weights_that_are_shared_need_not_be_there_twice() -> None:
+    from safetensors import safe_open
+
+    with safe_open(SHIPPED / "tiny-reasoner" / "model.safetensors", "pt") as weights:
+        assert "lm_head.weight" not in weights.keys()  # noqa: SIM118
+    VLMReasoner(VLMConfig(device="cpu"), WORLD)
+
+
+OLD, NEW = "1" * 40, "2" * 40
+HUB_ID = "organisation/name"
+
+
+@pytest.fixture
+def hub(folders: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the hub's own client finds offline: a model tagged v1, of which the default branch has broken every file."""
+    root = tmp_path / "models--organisation--name"
+    shutil.copytree(folders["smolvlm"], root / "snapshots" / OLD)
+    for path in (root / "snapshots" / OLD).iterdir():
+        broken = root / "snapshots" / NEW / path.name
+        broken.parent.mkdir(exist_ok=True)
+        broken.write_text('{"model_type": "vit"}')
+    (root / "refs").mkdir()
+    for name, commit in (("v1", OLD), ("main", NEW)):
+        (root / "refs" / name).write_text(commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return root
+
+
+@pytest.mark.parametrize("revision", ["v1", OLD])
+def test_all_of_a_hub_model_is_of_its_revision(revision: str, hub: Path, folders: Any) -> None:
+    reasoner = VLMReasoner(config(HUB_ID, revision=revision), WORLD)
+    assert reasoner.revision == OLD
+    here = VLMReasoner(config(folders["smolvlm"]), WORLD)
+    assert torch.equal(reasoner.embed("Lift the cube"), here.embed("Lift the cube"))
+    assert reasoner._chat._template == here._chat._template
+
+
+def test_a_hub_model_is_of_the_default_branch_unless_told_otherwise(hub: Path) -> None:
+    with pytest.raises(ReasonerError, match="model_type=vit"):
+        VLMReasoner(config(HUB_ID), WORLD)
+    (hub / "refs" / "main").write_text(OLD)
+    assert VLMReasoner(config(HUB_ID), WORLD).revision == OLD
+
+
+def test_revisions_that_are_not_there_are_refused(hub: Path, folders: Any) -> None:
+    with pytest.raises(
+        ReasonerError, match=r"name with revision=v2: .*the hub did not give it.*check the name, the rev"
+    ):
+        VLMReasoner(config(HUB_ID, revision="v2"), WORLD)
+    with pytest.raises(ReasonerError, match=r"^revision=v1 is for models of the hub, and .* is a folder; leave"):
+        VLMReasoner(config(folders["smolvlm"], revision="v1"), WORLD)
+
+
+def test_the_commit_of_a_hub_model_is_part_of_a_run(hub: Path) -> None:
+    def identity(*words: str) -> dict[str, Any]:
+        (composed,) = compose_runs(["benchmark=subgoals", "agent=vlm_only", f"agent.vlm.model={HUB_ID}", *words])
+        return prepare(composed).identity.to_dict()
+
+    pinned = identity("agent.vlm.revision=v1")
+    assert pinned["checkpoints"] == {"vlm.model": OLD}
+    assert pinned["agent"]["vlm"] == {"model": HUB_ID, "revision": "v1"}
+    (hub / "refs" / "main").write_text(OLD)
+    before = identity()
+    moved = hub / "snapshots" / ("3" * 40)
+    shutil.copytree(hub / "snapshots" / OLD, moved)
+    (hub / "refs" / "main").write_text(moved.name)
+    assert difference(before, identity()) == [f"checkpoints.vlm.model: {OLD} -> {moved.name}"]
+
+
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 def test_an_adapter_is_added(folders: Any, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
@@ -373,6 +527,11 @@ def test_an_adapter_is_added(folders: Any, tmp_path: Path) -> None:
 
     with pytest.raises(ReasonerError, match="does not fit this model"):
         VLMReasoner(config(folders["qwen3_vl"], lora=tmp_path), WORLD)
+    cut_off("", tmp_path, "adapter_model.safetensors")
+    with pytest.raises(
+        ReasonerError, match=r"^lora=.* cannot be read \(Error while deserializing header.*fetch it again"
+    ):
+        VLMReasoner(config(folders["smolvlm"], lora=tmp_path), WORLD)
     (tmp_path / "adapter_model.safetensors").rename(tmp_path / "adapter_model.bin")
     with pytest.raises(ReasonerError, match=r"holds no adapter_model\.safetensors"):
         VLMReasoner(config(folders["smolvlm"], lora=tmp_path), WORLD)
