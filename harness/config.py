@@ -162,7 +162,7 @@ def compose_runs(overrides: Sequence[str], *, multirun: bool = False, config_dir
 
     Args:
         overrides: Hydra overrides, such as ``agent=expert`` or ``executor.workers=2``; ``ablation=NAME`` stands for
-            those of a row, which the others change.
+            those of a row, which the others may not contradict.
         multirun: Whether ``key=a,b`` sweeps.
         config_dir: A folder with further groups (``agent/mine.yaml``, ...), searched beside the project's own.
 
@@ -314,16 +314,38 @@ def _points(overrides: Sequence[str], multirun: bool) -> Iterator[list[str]]:
 
 
 def _with_ablation(groups: ConfigGroups, overrides: list[str]) -> list[str]:
-    """The overrides with those of the row that ``ablation=`` names; of a key that both have, the given value counts."""
-    pairs = [(item.partition("=")[0], item) for item in overrides]
-    rest = [item for key, item in pairs if key != ABLATION]
-    named = [item.partition("=")[2] for key, item in pairs if key == ABLATION]
+    """The overrides with those of the row that ``ablation=`` names.
+
+    Raises:
+        ConfigError: One of them contradicts the row, which would then be another agent than its name says.
+    """
+    rest = [item for item in overrides if _key(item) != ABLATION]
+    named = [item.partition("=")[2] for item in overrides if _key(item) == ABLATION]
     if not named:
         return rest
-    groups.check(ABLATION, named[-1])
-    (row,) = _points(groups.load(ABLATION, named[-1])["run"], multirun=False)
-    given = {key for key, _ in pairs}
-    return [*(item for item in row if item.partition("=")[0] not in given), *rest]
+    name = named[-1]
+    groups.check(ABLATION, name)
+    (row,) = _points(groups.load(ABLATION, name)["run"], multirun=False)
+    for own, given in product(row, rest):
+        if _contradict(own, given):
+            raise ConfigError(
+                f"{given.lstrip('+')}: the row ablation={name} sets {own.lstrip('+')}; leave {_key(given)} away, or "
+                f"leave ablation= away and give what configs/ablation/{name}.yaml lists under `run`, with your value"
+            )
+    return [*row, *(item for item in rest if _key(item) not in map(_key, row))]
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+")
+
+
+def _contradict(one: str, other: str) -> bool:
+    """Whether two overrides give one key different values, or a parameter and another one inside it."""
+    outer, inner = sorted((_key(one), _key(other)), key=len)
+    if outer == inner:
+        first, second = (override.value() for override in parsed_overrides([one, other]))
+        return bool(first != second)
+    return outer not in GROUPS and inner.startswith(f"{outer}.")
 
 
 def _forced(override: Override, value: str) -> str:

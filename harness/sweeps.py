@@ -32,13 +32,12 @@ def overrides_of_run(
     """
     groups = ConfigGroups(config_dir)
     parsed = parsed_overrides(overrides)
-    given = {override.key_or_group for override in parsed}
     alone = []
     for item, override in zip(overrides, parsed, strict=True):
         if not override.is_sweep_override():
             alone.append(item)
         elif override.key_or_group == ABLATION:
-            alone.append(f"{ABLATION}={_row(groups, override, given, recorded)}")
+            alone.append(f"{ABLATION}={_row(groups, override, recorded)}")
         else:
             alone.append(f"{override.get_key_element()}={_spelled(_value(groups, override.key_or_group, recorded))}")
     return alone
@@ -53,15 +52,13 @@ def _value(groups: ConfigGroups, key: str, recorded: Mapping[str, Any]) -> Any:
     return groups.named(key, str(value)) if key in GROUPS else value
 
 
-def _row(groups: ConfigGroups, sweep: Override, given: set[str], recorded: Mapping[str, Any]) -> str:
+def _row(groups: ConfigGroups, sweep: Override, recorded: Mapping[str, Any]) -> str:
     """The ablation's row whose overrides a configuration has; where several fit, the one that says most."""
     fitting: dict[str, int] = {}
     try:
         for name in sweep.sweep_string_iterator():
             groups.check(ABLATION, name)
-            own = [
-                item for item in parsed_overrides(groups.load(ABLATION, name)["run"]) if item.key_or_group not in given
-            ]
+            own = parsed_overrides(groups.load(ABLATION, name)["run"])
             if all(item.value() == _value(groups, item.key_or_group, recorded) for item in own):
                 fitting[name] = len(own)
     except HydraException as error:

@@ -82,8 +82,9 @@ def add_check_plans(verbs: Any) -> None:
         verbs,
         "check-plans",
         "judge answers of a reasoner: whether its sub-goals can be executed and reach the goal",
-        "Sub-goals are read as moves of ThinkBench's abstract domain and carried out there. Prints rates with 95 %\n"
-        "Wilson intervals by split, horizon, family and template, agreement of attention with what is named, times.\n\n"
+        "Sub-goals are read as moves of ThinkBench's abstract domain, in its wordings or in ordinary words, and\n"
+        "carried out there. Prints rates with 95 % Wilson intervals by split, horizon, family and template, agreement\n"
+        "of attention with what is named, times.\n\n"
         "Example:\n"
         "  harness answer runs/exam --model runs/reasoner/checkpoint -o answers.json\n"
         "  harness check-plans runs/exam answers.json\n",

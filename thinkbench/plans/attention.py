@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.plans import RADIUS, Answered, Answers, Question, Thing
-from thinkbench.plans.judge import normalised
+from thinkbench.plans.reading import normalised
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,25 @@
 """Whether a list of sub-goals in words can be executed and reaches the goal.
 
-A sub-goal is read as the legal moves whose words it has, in any of their paraphrases (`KINDS`). Where it fits several
-moves, because objects look alike, all of them are followed, and one that reaches the goal is enough.
+A sub-goal is read as the legal moves whose words it has, in any of their paraphrases (`KINDS`); where it has those of
+none, as `thinkbench.plans.reading` reads ordinary words. Where it fits several moves, because objects look alike, all
+of them are followed, and one that reaches the goal is enough.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from envs.tabletop.scene import SceneSpec
+from harness.plans import Said
 from thinkbench.abstraction import abstract, domain_of
 from thinkbench.ideal import ideal_state
 from thinkbench.literals import Literal
+from thinkbench.plans.reading import normalised, readings
 from thinkbench.subgoals.goals import KINDS, move_in_words
 from thinkbench.symbolic import Domain, Move, SymbolicState, satisfied
-
-_ARTICLES = frozenset({"the", "a", "an"})
 
 
 @dataclass(frozen=True)
@@ -37,38 +37,34 @@ class Judged:
     correct: bool
 
 
-def judge(problem: str, texts: Sequence[str]) -> Judged:
+def judge(problem: str, subgoals: Sequence[Said]) -> Judged:
     """Carry out sub-goals under the rules of the abstract domain.
 
     Args:
         problem: Of the question; see `harness.plans`.
-        texts: The sub-goals.
+        subgoals: What is to be done, in this order.
     """
     data = json.loads(problem)
     scene = SceneSpec.from_dict(data["scene"])
     goal, rules = (tuple(Literal.from_list(words) for words in data[key]) for key in ("goal", "rules"))
     domain = domain_of(scene, goal, rules)
     states = {abstract(ideal_state(scene), domain)}
-    for legal, text in enumerate(texts):
-        states = {after for state in states for after in _following(scene, domain, state, normalised(text))}
+    for legal, said in enumerate(subgoals):
+        states = _following(scene, domain, states, said)
         if not states:
             return Judged(legal, executable=False, correct=False)
-    correct = bool(texts) and any(satisfied(domain, state, goal) for state in states)
-    return Judged(len(texts), executable=bool(texts), correct=correct)
+    correct = bool(subgoals) and any(satisfied(domain, state, goal) for state in states)
+    return Judged(len(subgoals), executable=bool(subgoals), correct=correct)
 
 
-def normalised(text: str) -> tuple[str, ...]:
-    """The words of a text, without case, punctuation and articles."""
-    return tuple(word for word in re.findall(r"[a-z]+", text.lower()) if word not in _ARTICLES)
-
-
-def _following(
-    scene: SceneSpec, domain: Domain, state: SymbolicState, words: tuple[str, ...]
-) -> Iterator[SymbolicState]:
-    """States after the legal moves that these words fit."""
-    for move in domain.moves(state):
-        if words in _wordings(scene, domain, move):
-            yield domain.apply(state, move)
+def _following(scene: SceneSpec, domain: Domain, states: Collection[SymbolicState], said: Said) -> set[SymbolicState]:
+    """States after the legal moves that a sub-goal states, in the words of sub-goals or else in ordinary ones."""
+    words = normalised(said.text)
+    pairs = [
+        (state, move) for state in states for move in domain.moves(state) if words in _wordings(scene, domain, move)
+    ]
+    pairs = pairs or [(state, move) for state in states for move in readings(scene, domain, state, said)]
+    return {domain.apply(state, move) for state, move in pairs}
 
 
 def _wordings(scene: SceneSpec, domain: Domain, move: Move) -> frozenset[tuple[str, ...]]:

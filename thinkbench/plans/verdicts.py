@@ -43,7 +43,7 @@ def verdicts(plans: Path, answers: Answers) -> list[Verdict]:
     for question in read_plans(plans):
         answered = by_id.get(question.id)
         if answered is not None:
-            judged = judge(question.problem, [said.text for said in answered.subgoals])
+            judged = judge(question.problem, answered.subgoals)
             found.append(Verdict(question, answered, judged, tuple(looked(question, answered, answers))))
     return found
 

@@ -14,15 +14,23 @@ DRAWER = Step("The drawer is closed", ("drawer",))
 PLAN = Plan((RED, DRAWER))
 
 
+SEEDS = """\
+You are a robot planning assistant.
+Current observation: [IMAGE]
+Task: {task_description}
+Decompose this task into ordered sub-goals. For each sub-goal,
+describe the target scene state and which objects are involved.
+Output format:
+1. [sub-goal description] | [relevant objects]
+2. [sub-goal description] | [relevant objects]
+..."""
+"""The source document's template (section 4.4), without the blanks at the ends of its lines."""
+
+
 def test_the_prompt_is_the_seeds() -> None:
-    lines = prompt("stack\nthe {blocks}").splitlines()
-    assert lines[:3] == [
-        "You are a robot planning assistant.",
-        f"Current observation: {IMAGE}",
-        "Task: stack the {blocks}",
-    ]
-    assert lines[3].startswith("Decompose this task into ordered sub-goals.")
-    assert lines[-3] == "1. [sub-goal description] | [relevant objects]"
+    assert IMAGE == "[IMAGE]"
+    assert prompt("stack the blocks") == SEEDS.format(task_description="stack the blocks")
+    assert prompt("stack\nthe {blocks}") == SEEDS.format(task_description="stack the {blocks}")
 
 
 def test_a_prompt_for_another_plan_tells_what_was_tried() -> None:

@@ -24,6 +24,7 @@ ROWS = {
     "whole": ["agent=walker"],
     "weak": ["agent=walker", "agent.gain=0.25"],
     "weak_twice": ["agent=walker", "agent.gain=0.25", "agent.mode='so, so'"],
+    "loud": ["agent=walker", "agent.mode=noise"],
     "batch": ["agent=batch_walker"],
 }
 
@@ -65,7 +66,8 @@ def configured(command: str) -> dict[str, Any]:
         (["agent=walker", "protocol.faults=[],['toy-009:step:raise','toy-010:step:exit']", "repeats=2"], 2),
         (["agent=walker", "agent.mode='a,b'"], 1),
         (["ablation=whole,weak,weak_twice,batch"], 4),
-        (["ablation=whole,weak", "agent.gain=0.5,0.75", "agent.mode=noise"], None),
+        (["ablation=whole,weak", "limit=1,2"], 4),
+        (["ablation=weak,loud", "agent.gain=0.25", "agent.mode=noise"], None),
     ],
 )
 def test_the_command_of_one_run_of_a_sweep(

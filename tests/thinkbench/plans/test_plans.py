@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from harness.cli import main
 from harness.plans import Answered, Answers, PlansError, Question, Said, digest, read_plans
 from thinkbench.names import FROZEN
 from thinkbench.plans.attention import looked
-from thinkbench.plans.judge import judge
+from thinkbench.plans.judge import Judged, judge
 from thinkbench.plans.verbs import settings
 from thinkbench.plans.verdicts import report, verdicts
 from thinkbench.suite import load_suite
@@ -37,15 +38,19 @@ def texts(question: Question) -> list[str]:
     return [said.text for said in question.subgoals]
 
 
+def judged(question: Question, sentences: Sequence[str]) -> Judged:
+    return judge(question.problem, [Said(sentence, ()) for sentence in sentences])
+
+
 def test_the_stated_plan_is_right_and_its_parts_are_not(asked: list[Question]) -> None:
     assert len(asked) == 18
     for question in asked:
-        whole = judge(question.problem, texts(question))
+        whole = judged(question, texts(question))
         assert (whole.legal, whole.executable, whole.correct) == (question.horizon, True, True)
-        short = judge(question.problem, texts(question)[:-1])
+        short = judged(question, texts(question)[:-1])
         assert not short.correct
         assert short.executable == (question.horizon > 1)
-    assert not judge(asked[0].problem, []).executable
+    assert not judge(asked[0].problem, ()).executable
 
 
 def test_later_states_are_on_the_way(asked: list[Question]) -> None:
@@ -57,7 +62,7 @@ def test_later_states_are_on_the_way(asked: list[Question]) -> None:
         assert len(question.reached) == int(moves)
         assert question.task == starts[episode].task
         assert question.png != starts[episode].png
-        assert judge(starts[episode].problem, [*question.reached, *texts(question)]).correct
+        assert judged(starts[episode], [*question.reached, *texts(question)]).correct
 
 
 def test_splits_and_what_is_seen(asked: list[Question]) -> None:
@@ -82,14 +87,16 @@ def test_other_words_and_wrong_moves(asked: list[Question]) -> None:
     question = next(one for one in asked if texts(one)[0].endswith("on the table."))
     first, *rest = texts(question)
     thing = question.subgoals[0].objects[0]
-    assert judge(question.problem, [f"place {thing} down on TABLE", *rest]).correct
-    assert judge(question.problem, [f"Let nothing but the table carry the {thing}.", *rest]).correct
-    assert judge(question.problem, ["Put the moon on the table.", first, *rest]).legal == 0
+    assert judged(question, [f"place {thing} down on TABLE", *rest]).correct
+    assert judged(question, [f"Let nothing but the table carry the {thing}.", *rest]).correct
+    assert judged(question, [f"The {thing} is on the table", *rest]).correct, "in ordinary words"
+    assert judge(question.problem, [Said("Put it on what is free", (thing, "table")), *question.subgoals[1:]]).correct
+    assert judged(question, ["Put the moon on the table.", first, *rest]).legal == 0
     bare = next(one for one in asked if "bare table" in texts(one)[0])
     _, *rest_bare = texts(bare)
     thing = bare.subgoals[0].objects[0]
-    assert judge(bare.problem, [f"Put {thing} on the table.", *rest_bare]).correct, "as it may be called"
-    twice = judge(question.problem, [first, first, *rest])
+    assert judged(bare, [f"Put {thing} on the table.", *rest_bare]).correct, "as it may be called"
+    twice = judged(question, [first, first, *rest])
     assert (twice.legal, twice.executable) == (1, False)
 
 
