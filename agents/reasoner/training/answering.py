@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +68,13 @@ def answer_all(arguments: argparse.Namespace) -> None:
     if arguments.replay is not None:
         record(arguments.replay, to_replay(questions, [known[question.id] for question in questions]))
         print(arguments.replay)
+        several = ambiguous(questions)
+        if several:
+            print(
+                f"note: {len(several)} instructions are given in several scenes, such as {several[0]!r}; a record has "
+                "one answer to each, the first",
+                file=sys.stderr,
+            )
 
 
 def _known(path: Path, asked: Answers) -> dict[str, Answered]:
@@ -96,6 +105,12 @@ def to_replay(questions: Sequence[Question], answered: Sequence[Answered]) -> di
             ]
             found.setdefault(question.task, subgoals)
     return found
+
+
+def ambiguous(questions: Sequence[Question]) -> list[str]:
+    """Instructions that several episodes begin with."""
+    counted = Counter(question.task for question in questions if not question.reached)
+    return [task for task, count in counted.items() if count > 1]
 
 
 def ask(reasoner: Reasoner, question: Question) -> Answered:

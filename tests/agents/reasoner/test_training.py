@@ -23,7 +23,7 @@ from agents.reasoner.loading import VLMConfig
 from agents.reasoner.prompt import parse
 from agents.reasoner.tiny import TinySizes, make_tiny
 from agents.reasoner.training import answering, run
-from agents.reasoner.training.answering import ask, to_replay
+from agents.reasoner.training.answering import ambiguous, ask, to_replay
 from agents.reasoner.training.data import DESCRIBE, answer, asked, description, read_data, shifted, texts
 from agents.reasoner.training.run import read_config
 from agents.reasoner.training.tuning import Tuning
@@ -85,6 +85,13 @@ def test_answers_are_read_as_they_were_stated(plans: Path) -> None:
         lines = description(question).splitlines()
         assert len(lines) == len(question.things)
         assert any(line.startswith("red") for line in lines) == any(t.phrase.startswith("red") for t in question.things)
+
+
+def test_instructions_of_several_scenes_are_known(plans: Path) -> None:
+    questions = list(read_plans(plans))
+    (first, *_), (later, *_) = ([one for one in questions if bool(one.reached) == told] for told in (False, True))
+    assert ambiguous([first, later]) == []
+    assert ambiguous([first, replace(first, id="another"), later, later]) == [first.task]
 
 
 def test_answers_can_be_replayed(plans: Path, tmp_path: Path) -> None:
