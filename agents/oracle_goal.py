@@ -22,11 +22,6 @@ _MOST_STEPS = 400
 """Actions of a rehearsal; no world gives more to solve a task."""
 
 
-_FINAL, _NEXT = (
-    AgentEvent("subgoal", {"text": f"picture of the {which} state", "left": 1}) for which in ("final", "next")
-)
-
-
 @dataclass(kw_only=True)
 class _Lane(Lane):
     """As `Lane`, and the picture of the goal, ``uint8 (H, W, 3)``; ``None`` before the first next step."""
@@ -103,12 +98,10 @@ class OracleGoal(PlanningAgent[_Lane]):
         """
         truth = view.privileged
         _require_picture(type(truth), self._goal, self._expert is not None)
-        if isinstance(truth, ShowsGoal):
-            if self._goal == "next":
-                return _Lane(view, picture=None)
-            return _Lane(view, picture=truth.goal_image(), events=[_FINAL])
-        picture, events = self._rehearsed(view, truth)
-        return _Lane(view, picture=picture, events=[_FINAL, *events])
+        if self._goal == "next":
+            return _Lane(view, picture=None)
+        picture, events = (truth.goal_image(), []) if isinstance(truth, ShowsGoal) else self._rehearsed(view, truth)
+        return _Lane(view, picture=picture, events=[_towards("final"), *events])
 
     def _rehearsed(self, view: TaskView, truth: Rehearses) -> tuple[npt.NDArray[np.uint8], list[AgentEvent]]:
         """What is seen once the expert is done in a copy of the world, and what is to be reported of it."""
@@ -129,13 +122,18 @@ class OracleGoal(PlanningAgent[_Lane]):
         """The final one at every decision, or the next."""
         if self._goal == "next":
             lanes = [
-                replace(lane, picture=lane.view.privileged.next_image(), events=[*lane.events, _NEXT]) for lane in lanes
+                replace(lane, picture=lane.view.privileged.next_image(), events=[*lane.events, _towards("next")])
+                for lane in lanes
             ]
         return Goals(self.aim(lanes, states), lanes)
 
     def aim(self, lanes: Sequence[_Lane], states: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:  # noqa: ARG002
         """See `PlanningAgent.aim`."""
         return self.encode([lane.picture for lane in lanes if lane.picture is not None], shift)
+
+
+def _towards(which: str) -> AgentEvent:
+    return AgentEvent("subgoal", {"text": f"picture of the {which} state", "left": 1})
 
 
 def _require_picture(truth: type, goal: str, has_expert: bool) -> None:

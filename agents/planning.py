@@ -16,7 +16,7 @@ from gymnasium.spaces import Box
 from torch import Tensor
 
 from agents.devices import Device, choose, require_compiler
-from agents.thinkjepa.checkpoints import SUMS, CheckpointError, from_pretrained, locate, pretrained_config
+from agents.thinkjepa.checkpoints import SUMS, CheckpointError, describe, from_pretrained, locate
 from agents.thinkjepa.config import WorldModelConfig
 from agents.thinkjepa.distances import Distance, Objective
 from agents.thinkjepa.images import looked_at, shifted, to_frames
@@ -166,18 +166,24 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
     def check_settings(cls, settings: Mapping[str, Any], action_space: Box | None, control_hz: float | None) -> None:  # noqa: ARG003
         """See `Agent.check_settings`: whether the checkpoint was trained on such actions."""
         checkpoint = settings["checkpoint"]
-        if checkpoint == UNTRAINED or action_space is None:
+        if checkpoint == UNTRAINED:
             return
         try:
-            world = pretrained_config(checkpoint).world_model
+            known = describe(checkpoint)
         except CheckpointError as error:
             raise ValueError(f"agent.checkpoint={checkpoint}: {error}") from error
-        planner = PlannerConfig(**settings["planner"])
-        _require_actions(checkpoint, world, planner, action_space)
-        try:
-            ActionBox(action_space.low, action_space.high, planner.action_block, planner.fixed)
-        except ValueError as error:
-            raise ValueError(f"agent.planner.{error}") from error
+        if action_space is not None:
+            planner = PlannerConfig(**settings["planner"])
+            _require_actions(checkpoint, known.config.world_model, planner, action_space)
+            try:
+                ActionBox(action_space.low, action_space.high, planner.action_block, planner.fixed)
+            except ValueError as error:
+                raise ValueError(f"agent.planner.{error}") from error
+        cls.check_thresholds(settings, known.thresholds)
+
+    @classmethod
+    def check_thresholds(cls, settings: Mapping[str, Any], thresholds: Mapping[Distance, float]) -> None:
+        """Raise ``ValueError`` where the checkpoint lacks a threshold that the agent needs; most need none."""
 
     @abstractmethod
     def begin(self, view: TaskView, observation: Observation) -> LaneT:

@@ -24,6 +24,11 @@ def reads_truth(settings: Mapping[str, Any]) -> bool:
     return settings.get("reasoner") not in ("replay", "vlm")
 
 
+def chosen_vlm(settings: Mapping[str, Any]) -> VLMConfig:
+    """The model that ``vlm`` would ask."""
+    return VLMConfig(**(settings.get("vlm") or {}))
+
+
 def content(settings: Mapping[str, Any]) -> dict[str, Path | str]:
     """`Agent.content`: the record, or the model's folder and its adapter. A model of the hub is known by its commit.
 
@@ -39,7 +44,7 @@ def content(settings: Mapping[str, Any]) -> dict[str, Path | str]:
             raise ValueError(
                 f"agent.{name} has no effect with reasoner={kind}; give agent.reasoner={wanted} or leave it away"
             )
-    chosen = VLMConfig(**(vlm or {}))
+    chosen = chosen_vlm(settings)
     named = {"vlm.lora": chosen.lora} if kind == "vlm" else {"record": record}
     files = {name: Path(value) for name, value in named.items() if value is not None}
     for name, path in files.items():
@@ -63,7 +68,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     """
     if settings["reasoner"] == "vlm":
         with _key_in_full():
-            describe(VLMConfig(**(settings.get("vlm") or {})))
+            describe(chosen_vlm(settings))
 
 
 @contextlib.contextmanager

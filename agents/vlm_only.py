@@ -136,8 +136,8 @@ class VLMOnly(SingleLaneAgent):
     @classmethod
     def untrained(cls, settings: Mapping[str, Any]) -> bool:
         """See `Agent.untrained`: the shipped reasoner was taught nothing of the worlds that have a servo."""
-        world, servos = settings.get("world") or "", settings.get("servos") or {}
-        return world in servos and settings["reasoner"] == "vlm" and _model(settings) == VLMConfig().model
+        shipped = reasoning.chosen_vlm(settings).model == VLMConfig().model
+        return _servo(settings) is not None and settings["reasoner"] == "vlm" and shipped
 
     @classmethod
     def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path | str]:
@@ -147,7 +147,7 @@ class VLMOnly(SingleLaneAgent):
     @classmethod
     def check_settings(cls, settings: Mapping[str, Any], action_space: Box | None, control_hz: float | None) -> None:
         """See `Agent.check_settings`: whether actions are those of the world's servo, or skills where it has none."""
-        servo = (settings.get("servos") or {}).get(settings.get("world") or "")
+        servo = _servo(settings)
         if servo is None:
             _require_skills(action_space, control_hz, CameraConfig(**settings["camera"]))
         elif action_space is not None:
@@ -231,8 +231,9 @@ class VLMOnly(SingleLaneAgent):
         return (points[0][best], points[1][best]), float(scores[best])
 
 
-def _model(settings: Mapping[str, Any]) -> str:
-    return VLMConfig(**(settings.get("vlm") or {})).model
+def _servo(settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """That of the world, if it has one."""
+    return (settings.get("servos") or {}).get(settings.get("world") or "")
 
 
 def _require_skills(action_space: Box | None, control_hz: float | None, camera: CameraConfig) -> None:

@@ -42,10 +42,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.dataset import IMAGE_TYPE, decode_image, read_checksums
+from harness.dataset import IMAGE_TYPE, SUMS, decode_image, read_checksums
 
 FORMAT_VERSION = 1
-SUMS, INFO, DATA = "SHA256SUMS", "info.json", "data"
+INFO, DATA = "info.json", "data"
 
 RADIUS = 0.08
 """Of the picture's side: as near to a thing's centre as this counts as on it. A large cube is 0.1 wide."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -20,7 +21,6 @@ from agents.planning import Goals, Lane, Looks, PlanningAgent, Precision
 from agents.reasoner import Attempt, SubGoal
 from agents.reasoner.loading import VLMConfig
 from agents.reasoner.vlm import VLMReasoner
-from agents.thinkjepa.checkpoints import pretrained_thresholds
 from agents.thinkjepa.config import GPIConfig
 from agents.thinkjepa.distances import Distance, Objective
 from agents.thinkjepa.gpi import GoalProjection
@@ -164,11 +164,13 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         except ValueError as error:
             raise ValueError(f"agent: {error}") from error
         _require_effect(settings)
-        if settings["checkpoint"] != UNTRAINED:
-            thresholds = pretrained_thresholds(settings["checkpoint"])
-            objective = Objective(**(settings["objective"] or {}))
-            _require_threshold(thresholds, objective.of_states, settings["threshold"], settings["ask"])
         reasoning.check_settings(settings)
+
+    @classmethod
+    def check_thresholds(cls, settings: Mapping[str, Any], thresholds: Mapping[Distance, float]) -> None:
+        """See `PlanningAgent.check_thresholds`."""
+        objective = Objective(**(settings["objective"] or {}))
+        _require_threshold(thresholds, objective.of_states, settings["threshold"], settings["ask"])
 
     @classmethod
     def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path | str]:
@@ -268,8 +270,9 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
 
 def _require_effect(settings: Mapping[str, Any]) -> None:
     """Raise ``ValueError`` where a setting is given that nothing would come of."""
-    usual = {"threshold": None, "hits": 1, "patience": 20, "look": "every"}
-    given = [f"{name}={settings[name]}" for name, value in usual.items() if settings[name] != value]
+    usual = inspect.signature(ThinkJEPAAgent).parameters
+    watching = ("threshold", "hits", "patience", "look")
+    given = [f"{name}={settings[name]}" for name in watching if settings[name] != usual[name].default]
     if given and settings["ask"] == "every":
         raise ValueError(f"agent.{given[0]} has no effect with ask=every; give agent.ask=done or leave it away")
     guidance = Guidance(**(settings["guidance"] or {}))

@@ -20,6 +20,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from httpx2 import HTTPError
@@ -150,26 +151,28 @@ def from_pretrained(source: str | Path, *, revision: str | None = None, digest: 
     return Checkpoint(model.eval(), config.thresholds, found)
 
 
-def pretrained_config(source: str | Path) -> ThinkJEPAConfig:
-    """What `from_pretrained` would build, after the same check of every byte; no weight is loaded.
+class Description(NamedTuple):
+    """A checkpoint without its weights.
+
+    Attributes:
+        config: What `from_pretrained` would build.
+        thresholds: See `Checkpoint`.
+    """
+
+    config: ThinkJEPAConfig
+    thresholds: Mapping[Distance, float]
+
+
+def describe(source: str | Path) -> Description:
+    """A checkpoint after the same check of every byte as in `from_pretrained`; no weight is loaded.
 
     Raises:
         CheckpointError: See `from_pretrained`.
     """
     folder = locate(source)
     _check_sums(folder)
-    return _read_config(folder / CONFIG).model
-
-
-def pretrained_thresholds(source: str | Path) -> Mapping[Distance, float]:
-    """`Checkpoint.thresholds`, likewise.
-
-    Raises:
-        CheckpointError: See `from_pretrained`.
-    """
-    folder = locate(source)
-    _check_sums(folder)
-    return _read_config(folder / CONFIG).thresholds
+    read = _read_config(folder / CONFIG)
+    return Description(read.model, read.thresholds)
 
 
 def locate(source: str | Path, revision: str | None = None) -> Path:

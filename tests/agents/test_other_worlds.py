@@ -258,7 +258,9 @@ def test_the_goal_is_what_the_expert_brings_about(world: str, monkeypatch: pytes
         monkeypatch.setattr(agents.oracle_goal, "_MOST_STEPS", 1)
         agent.reset(0, view, seen)
         assert agent.act({0: seen})[0].shape == view.action_space.shape, "the episode goes on to its verdict"
-        assert ("expert_failed", {"steps": 1}) in [(event.kind, event.data) for event in agent.pop_events(0)]
+        subgoal, failed, *_ = agent.pop_events(0)
+        assert subgoal.data == {"text": "picture of the final state", "left": 1}
+        assert (failed.kind, failed.data) == ("expert_failed", {"steps": 1})
         agent._goal = "next"
         with pytest.raises(ValueError, match=r"use agent\.goal=final"):
             agent.reset(0, view, seen)

@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.dataset import file_sha256
+from harness.dataset import SUMS, file_sha256
 from harness.interfaces import derive_seed
-from harness.plans import DATA, FORMAT_VERSION, INFO, SCHEMA, SUMS, PlansError, Question, Split
+from harness.plans import DATA, FORMAT_VERSION, INFO, SCHEMA, PlansError, Question, Split
 from thinkbench.env import ThinkBenchEnv
 from thinkbench.generator import GENERATOR_VERSION, Wording, generate
 from thinkbench.jobs import parallel, watched

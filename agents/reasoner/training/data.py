@@ -16,6 +16,7 @@ from agents.reasoner.chat import Chat, Encoded
 from agents.reasoner.prompt import IMAGE, Plan, Step, prompt, write
 from agents.reasoner.protocol import Attempt
 from agents.reasoner.training.config import PlanDataConfig
+from agents.thinkjepa import images
 from agents.thinkjepa.training.config import TrainingError
 from harness.plans import RADIUS, PlansError, Question, Thing, digest, read_plans
 
@@ -93,13 +94,12 @@ def shifted(question: Question, right: int, down: int) -> tuple[Question, npt.ND
         right: Pixels.
         down: Pixels.
     """
-    picture = question.picture()
+    picture = torch.from_numpy(question.picture())
     height, width = picture.shape[:2]
-    rows, columns = np.arange(height) - down, np.arange(width) - right
     moved = (replace(thing, u=thing.u + right / width, v=thing.v + down / height) for thing in question.things)
     things = tuple(thing for thing in moved if 0 <= thing.u < 1 and 0 <= thing.v < 1)
-    seen = picture[np.clip(rows, 0, height - 1)[:, None], np.clip(columns, 0, width - 1)]
-    return replace(question, things=things), seen
+    frame = images.shifted(picture.movedim(-1, 0)[None, None], torch.tensor([[right, down]]))[0, 0]
+    return replace(question, things=things), frame.movedim(0, -1).numpy()
 
 
 def texts(questions: Sequence[Question]) -> Iterator[str]:

@@ -22,6 +22,7 @@ from agents.reasoner.training.config import LoraConfig, ReasonerConfig
 from agents.reasoner.training.data import DESCRIBE, Batch, Data, Piece, answer, asked, description, example, shifted
 from agents.reasoner.training.seeing import Seeing, patches_of, vision_tower
 from agents.thinkjepa.training.draws import rng
+from agents.thinkjepa.training.objective import random_shift
 from harness.plans import Question
 
 LANGUAGE_ATTENTION = r".*(language_model|text_model).*\.(q_proj|k_proj|v_proj|o_proj)"
@@ -82,7 +83,7 @@ class Tuning(nn.Module):
         """Questions with their answers; the same for the same arguments."""
         config = self._config.data
         shares = rng(self._config.seed, "tasks", step).random((len(indices), 2))
-        shifts = rng(self._config.seed, "shifts", step).integers(-config.shifted, config.shifted + 1, (len(indices), 2))
+        shifts = random_shift(len(indices), config.shifted, rng(self._config.seed, "shifts", step)).tolist()
         examples = []
         for index, (described, told), (right, down) in zip(indices, shares, shifts, strict=True):
             question, picture = shifted(self._data.train[index], right, down)

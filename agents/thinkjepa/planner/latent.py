@@ -21,7 +21,6 @@ from agents.thinkjepa.world_model import WorldModel
 # 8192, 3.3 at 16384, where activations have left the caches; in bfloat16 1.24 at 512, 1.18 at 4096.
 _CPU_TOKENS = {4: 1024, 2: 4096}
 
-
 _SHAPES = 256
 """Numbers of lanes times numbers of candidates that a compiled roll-out may meet; each is compiled by itself."""
 

@@ -115,8 +115,9 @@ class LossConfig:
     beta: PositiveFloat
 
 
-def _require_weight(weights: LossWeights, *terms: str) -> None:
-    if not any(getattr(weights, term) for term in terms):
+def _require_weight(weights: LossWeights, *terms: str, regulariser: Regulariser = "none") -> None:
+    counted = terms if regulariser == "none" else (*terms, "regulariser")
+    if not any(getattr(weights, term) for term in counted):
         raise ValueError(f"weights of 0 teach nothing; give weights.{terms[0]}=1")
 
 
@@ -166,8 +167,8 @@ class CausalConfig:
             raise ValueError("shift=0 is needed with target=ema: its pictures are not moved")
         if self.weights.state and not self.state:
             raise ValueError("weights.state has nothing to weigh: name observations in state or give weights.state=0")
-        regulariser = [] if self.regulariser == "none" else ["regulariser"]
-        _require_weight(self.weights, "prediction", "rollout", "inverse_dynamics", "state", "objects", *regulariser)
+        terms = ("prediction", "rollout", "inverse_dynamics", "state", "objects")
+        _require_weight(self.weights, *terms, regulariser=self.regulariser)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -201,7 +202,7 @@ class MaskedConfig:
     weights: LossWeights
 
     def __post_init__(self) -> None:
-        _require_weight(self.weights, "prediction", *([] if self.regulariser == "none" else ["regulariser"]))
+        _require_weight(self.weights, "prediction", regulariser=self.regulariser)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
