@@ -96,7 +96,8 @@ def resized(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
 
 
 def encode_image(image: npt.NDArray[Any], image_format: ImageFormat = "png") -> bytes:
-    """A picture's file: ``uint8 (H, W, 3)`` as PNG or JPEG, ``float32`` or ``int32 (H, W)`` as lossless TIFF.
+    """A picture's file: ``uint8 (H, W, 3)`` as PNG or JPEG, ``uint8 (H, W)`` as PNG, ``float32`` or ``int32 (H, W)`` as
+    lossless TIFF.
 
     Raises:
         ValueError: for other shapes or dtypes.
@@ -107,6 +108,8 @@ def encode_image(image: npt.NDArray[Any], image_format: ImageFormat = "png") -> 
             Image.fromarray(image).save(stream, "PNG", compress_level=1)  # higher levels: 2 % smaller, twice the time
         else:
             Image.fromarray(image).save(stream, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    elif image.dtype == np.uint8 and image.ndim == 2:
+        Image.fromarray(image).save(stream, "PNG", compress_level=1)
     elif image.dtype in (np.float32, np.int32) and image.ndim == 2:
         Image.fromarray(image).save(stream, "TIFF", compression="tiff_adobe_deflate")
     else:

@@ -16,7 +16,9 @@ A set of plans is a folder:
     ``reached``    sub-goals that were reached on the way here, in their order
     ``subgoals``   ``list<struct<text, objects>>``: those of a shortest plan from here
     ``things``     ``list<struct<name, phrase, on, u, v>>``: what is on the table, what it is called, what that is
-                   called on which it rests (empty for zones), and where it is seen, 0 to 1 across and down
+                   called on which it rests (empty for zones), and where its middle is, 0 to 1 across and down
+    ``labels``     ``struct<bytes, path>``: which of them each pixel of ``image`` shows, by its place in ``things``
+                   from 1, and 0 where none is seen; PNG of one byte per pixel
     ``problem``    JSON, by which answers are judged: ``scene``, ``goal``, ``rules``
     =============  ==========================================================================================
 
@@ -44,11 +46,8 @@ import pyarrow.parquet as pq
 
 from harness.dataset import IMAGE_TYPE, SUMS, decode_image, read_checksums
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 INFO, DATA = "info.json", "data"
-
-RADIUS = 0.08
-"""Of the picture's side: as near to a thing's centre as this counts as on it. A large cube is 0.1 wide."""
 
 Split = Literal["train", "held_out", "unseen", "evaluation"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -69,6 +68,7 @@ SCHEMA = pa.schema(
         ("reached", pa.list_(pa.string())),
         ("subgoals", pa.list_(_SUBGOAL)),
         ("things", pa.list_(_THING)),
+        ("labels", IMAGE_TYPE),
         ("problem", pa.string()),
     ]
 )
@@ -103,7 +103,8 @@ class Question:
     """One row; see the top of the file.
 
     Attributes:
-        png: The picture's file.
+        png: The file of the picture.
+        labels_png: The file of its labels.
     """
 
     id: str
@@ -116,27 +117,58 @@ class Question:
     reached: tuple[str, ...]
     subgoals: tuple[Said, ...]
     things: tuple[Thing, ...]
+    labels_png: bytes
     problem: str
 
     def picture(self) -> npt.NDArray[np.uint8]:
         """``uint8 (S, S, 3)``."""
         return decode_image(self.png)
 
+    def labels(self) -> npt.NDArray[np.uint8]:
+        """Which thing each pixel shows, ``uint8 (S, S)``: its place in ``things`` from 1, or 0."""
+        return decode_image(self.labels_png)
+
+    def coverage(self, grid: tuple[int, int], crop: Sequence[float] = (0, 0, 1, 1)) -> npt.NDArray[np.float32]:
+        """Which share of each cell of a grid shows each thing, ``(things, rows * columns)``, row by row.
+
+        Args:
+            grid: Rows and columns.
+            crop: The part of the picture that the grid divides: left, top, right and bottom from 0 to 1.
+        """
+        labels = self.labels()
+        rows, columns = (
+            _overlaps(cells, pixels, start, stop)
+            for cells, pixels, start, stop in zip(grid, labels.shape, crop[1::-1], crop[:1:-1], strict=True)
+        )
+        shows = labels == np.arange(1, len(self.things) + 1)[:, None, None]
+        shares: npt.NDArray[np.float32] = rows @ shows.astype(np.float32) @ columns.T
+        return shares.reshape(len(self.things), -1)
+
     def to_row(self) -> dict[str, Any]:
         """As a row of ``data/``."""
         row = asdict(self)
-        return {**row, "image": {"bytes": row.pop("png"), "path": None}}
+        files = {"image": row.pop("png"), "labels": row.pop("labels_png")}
+        return row | {column: {"bytes": file, "path": None} for column, file in files.items()}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Question:
         """From a row of ``data/``."""
         read = {
             "png": row["image"]["bytes"],
+            "labels_png": row["labels"]["bytes"],
             "reached": tuple(row["reached"]),
             "subgoals": tuple(Said(said["text"], tuple(said["objects"])) for said in row["subgoals"]),
             "things": tuple(Thing(**thing) for thing in row["things"]),
         }
-        return cls(**{key: value for key, value in row.items() if key != "image"} | read)
+        return cls(**{key: value for key, value in row.items() if key not in ("image", "labels")} | read)
+
+
+def _overlaps(cells: int, pixels: int, start: float, stop: float) -> npt.NDArray[np.float32]:
+    """Along one side: which share of each cell each pixel is, ``(cells, pixels)``; start and stop from 0 to 1."""
+    edges = (start + (stop - start) * np.arange(cells + 1) / cells) * pixels
+    pixel = np.arange(pixels)
+    common = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+    return (common.clip(0) / np.diff(edges)[:, None]).astype(np.float32)
 
 
 def read_plans(root: Path, splits: Collection[Split] = SPLITS) -> Iterator[Question]:
@@ -148,7 +180,10 @@ def read_plans(root: Path, splits: Collection[Split] = SPLITS) -> Iterator[Quest
     digest(root)
     version = json.loads((root / INFO).read_text()).get("format_version")
     if version != FORMAT_VERSION:
-        raise PlansError(f"{root} has format version {version}, this harness reads {FORMAT_VERSION}")
+        raise PlansError(
+            f"{root} has format version {version}, this harness reads {FORMAT_VERSION}; make the set anew with the "
+            "same `harness plans` command, in another folder"
+        )
     for name, sum_ in read_checksums(root):
         if name.startswith(DATA):
             data = (root / name).read_bytes()

@@ -114,6 +114,18 @@ class ThinkBenchTruth:
         points = self.world.project("rgb_static", [places[name] for name in names if name in places])
         return tuple((float(u), float(v)) for u, v in points)
 
+    def labels(self, names: Sequence[str], size: int) -> npt.NDArray[np.uint8]:
+        """Which object or zone each pixel of the static camera shows now, ``uint8 (size, size)``.
+
+        That is its place in ``names`` from 1, or 0 for anything else.
+        """
+        bodies = self.world.objects | self.world.zones
+        shown = self.world.render("rgb_static", size).segmentation
+        labels = np.zeros(shown.shape, np.uint8)
+        for place, name in enumerate(names, start=1):
+            labels[shown == bodies[name]] = place
+        return labels
+
 
 class ThinkBenchEnv(gymnasium.Env[dict[str, Any], npt.ArrayLike]):
     """One stage per episode: reach the goal that the instruction states. An episode of play has no goal and no success.

@@ -74,13 +74,15 @@ def build_table(client: BulletClient, conditions: Conditions) -> int:
     return body
 
 
-def build_zones(client: BulletClient, zones: Sequence[ZoneSpec], conditions: Conditions) -> None:
-    """Coloured rectangles on the table, without physics."""
+def build_zones(client: BulletClient, zones: Sequence[ZoneSpec], conditions: Conditions) -> dict[str, int]:
+    """Coloured rectangles on the table, without physics; returns their body ids by name."""
+    built = {}
     for zone in zones:
         half = [*zone.half_extents, _ZONE_THICKNESS / 2]
         colour = _soften(conditions.palette[zone.colour])
         visual = client.createVisualShape(client.GEOM_BOX, halfExtents=half, rgbaColor=colour)
-        client.createMultiBody(0, -1, visual, basePosition=[*zone.centre, 0.0])
+        built[zone.name] = int(client.createMultiBody(0, -1, visual, basePosition=[*zone.centre, 0.0]))
+    return built
 
 
 def build_object(client: BulletClient, spec: ObjectSpec, conditions: Conditions) -> int:

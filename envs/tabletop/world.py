@@ -99,6 +99,7 @@ class TabletopWorld:
         conditions: Under which it is seen and touched.
         robot: The arm.
         objects: Body id of each object by name.
+        zones: The same of zones.
         renders: Pictures rendered so far.
         render_seconds: Wall-clock time that they took.
         after_step: Called after every control step, for example to film it; ``None`` for nothing.
@@ -362,7 +363,7 @@ class TabletopWorld:
         self.objects = {
             spec.name: bodies.build_object(client, spec, self.conditions) for spec in keyframe.scene.objects
         }
-        bodies.build_zones(client, keyframe.scene.zones, self.conditions)
+        self.zones = bodies.build_zones(client, keyframe.scene.zones, self.conditions)
         furniture = bodies.build_table(client, self.conditions)
         self._names = {body: name for name, body in self.objects.items()}
         self._names |= {furniture: "table", self.robot.body: "robot"}

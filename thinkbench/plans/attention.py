@@ -8,45 +8,53 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.plans import RADIUS, Answered, Answers, Question, Thing
+from harness.plans import Answered, Answers, Question, Thing
 from thinkbench.plans.reading import normalised
 
 
 @dataclass(frozen=True)
 class Looked:
-    """How well an attention map agrees with what its sub-goal names.
+    """How well an attention map agrees with the pixels of what its sub-goal names.
+
+    Attention counts as even within a cell, so what is smaller than one gets a part of the cell's at most. Beside each
+    number stands that of attention which is everywhere alike.
 
     Attributes:
-        mass: Share of the attention within `RADIUS` of something that is named.
-        uniform: The same of attention that is everywhere alike.
-        peak: Whether, of all things, the one nearest to where it looks most is named.
-        named: Share of the things that are named: how often a peak at a random thing would be right.
+        mass: Share of the attention on pixels that show something that is named.
+        even_mass: Its chance level.
+        among: The same as a share of what lies on things at all.
+        even_among: Its chance level.
+        hit: Whether the cell that is looked at most shows something that is named (the pointing game of Zhang et al.,
+            "Top-down Neural Attention by Excitation Backprop", 2016, at the grid's resolution).
+        even_hit: Share of the cells that do.
     """
 
     mass: float
-    uniform: float
-    peak: bool
-    named: float
+    even_mass: float
+    among: float
+    even_among: float
+    hit: bool
+    even_hit: float
 
 
 def looked(question: Question, answered: Answered, answers: Answers) -> Iterator[Looked]:
-    """One for each sub-goal with attention that names things of the question."""
-    left, top, right, bottom = answers.crop
-    ends = np.array([right - left, bottom - top])
-    cells = (np.stack(np.meshgrid(*[np.arange(answers.grid)] * 2, indexing="xy"), -1).reshape(-1, 2) + 0.5) / (
-        answers.grid
-    )
-    places = cells * ends + (left, top)
-    points = np.array([(thing.u, thing.v) for thing in question.things])
+    """One for each sub-goal with attention that names things of the question of which something is seen."""
+    shown = question.coverage((answers.grid, answers.grid), answers.crop)
     for said, attention in zip(answered.subgoals, answered.attention, strict=True):
-        named = _named(said.objects, question.things)
+        named = shown[_named(said.objects, question.things)].sum(axis=0)
         if attention is None or not named.any():
             continue
         weights = np.array(attention) / max(sum(attention), 1e-12)
-        near = (np.linalg.norm(places[:, None] - points[named][None], axis=-1) <= RADIUS).any(axis=1)
-        most = places[int(weights.argmax())]
-        nearest = int(np.linalg.norm(points - most, axis=1).argmin())
-        yield Looked(float(weights[near].sum()), float(near.mean()), bool(named[nearest]), float(named.mean()))
+        things = shown.sum(axis=0)
+        mass, even_mass = float(weights @ named), float(named.mean())
+        yield Looked(
+            mass=mass,
+            even_mass=even_mass,
+            among=mass / max(float(weights @ things), 1e-12),
+            even_among=even_mass / float(things.mean()),
+            hit=bool(named[weights.argmax()] > 0),
+            even_hit=float((named > 0).mean()),
+        )
 
 
 def _named(objects: Sequence[str], things: Sequence[Thing]) -> npt.NDArray[np.bool_]:

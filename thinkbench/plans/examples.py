@@ -11,6 +11,9 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
+
 from envs.bullet import SimulationError
 from envs.tabletop.cameras import CameraName
 from envs.tabletop.scene import SceneSpec, WorldState
@@ -56,7 +59,7 @@ def questions(
         truth = env.privileged()
         if abstract(truth.state(), domain) == abstract(state, domain):
             reached = tuple(sentence(move_in_words(scene, placement.move, domain)) for placement in made)
-            yield _question(spec, truth, encode_image(observation[CAMERA]), (task, reached, len(made)), split)
+            yield _question(spec, truth, observation[CAMERA], (task, reached, len(made)), split)
 
 
 def sentence(subgoal: SubGoal) -> str:
@@ -70,10 +73,15 @@ def without_article(phrase: str) -> str:
 
 
 def _question(
-    spec: EpisodeSpec, truth: ThinkBenchTruth, png: bytes, told: tuple[str, tuple[str, ...], int], split: Split
+    spec: EpisodeSpec,
+    truth: ThinkBenchTruth,
+    picture: npt.NDArray[np.uint8],
+    told: tuple[str, tuple[str, ...], int],
+    split: Split,
 ) -> Question:
     task, reached, number = told
     state = truth.state()
+    things = _things(truth, state)
     plan = truth.moves_in_words(state)
     problem = {key: spec.meta[key] for key in ("scene", "goal", "rules")}
     return Question(
@@ -82,11 +90,12 @@ def _question(
         template=spec.meta["template"],
         family=spec.meta["family"],
         horizon=len(plan),
-        png=png,
+        png=encode_image(picture),
         task=task,
         reached=reached,
         subgoals=tuple(Said(sentence(step), tuple(map(without_article, step.phrases))) for step in plan),
-        things=_things(truth, state),
+        things=things,
+        labels_png=encode_image(truth.labels([thing.name for thing in things], len(picture))),
         problem=json.dumps(problem),
     )
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
 
-from harness.plans import RADIUS, Answered, Answers, PlansError, Question, digest, read_plans
+from harness.plans import Answered, Answers, PlansError, Question, digest, read_plans
 from thinkbench.plans.attention import Looked, looked
 from thinkbench.plans.judge import Judged, judge
 
@@ -85,9 +85,10 @@ def markdown(data: dict[str, Any]) -> str:
         lines.append(f"Seconds per answer: {seconds['p50']:.2f} (p50), {seconds['p95']:.2f} (p95).")
     if attention:
         lines.append(
-            f"Attention of {attention['subgoals']} sub-goals: {attention['mass']:.1%} lies within {RADIUS:g} of the "
-            f"picture's side of what is named (uniform attention: {attention['uniform']:.1%}); the thing nearest to "
-            f"its peak is named in {attention['peak']:.1%} (a random thing: {attention['named']:.1%})."
+            f"Attention of {attention['subgoals']} sub-goals: {attention['mass']:.1%} lies on pixels of what is named "
+            f"(uniform attention: {attention['even_mass']:.1%}), which is {attention['among']:.1%} of what lies on "
+            f"things at all ({attention['even_among']:.1%}); the cell that is looked at most shows some of it in "
+            f"{attention['hit']:.1%} (a random cell: {attention['even_hit']:.1%})."
         )
     return "\n".join(lines) + "\n"
 
@@ -130,7 +131,7 @@ def _cell(rate: dict[str, float], total: int) -> str:
 def _attention(found: Sequence[Looked]) -> dict[str, float]:
     if not found:
         return {}
-    means = {key: float(np.mean([getattr(one, key) for one in found])) for key in ("mass", "uniform", "peak", "named")}
+    means = {field.name: float(np.mean([getattr(one, field.name) for one in found])) for field in fields(Looked)}
     return {"subgoals": len(found), **means}
 
 

@@ -51,13 +51,17 @@ class LoraConfig:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class RateConfig(ScheduleConfig):
-    """The schedule with its one rate.
+    """The schedule with its rates.
 
     Attributes:
         learning_rate: The highest one.
+        muon: The highest one of Muon (Jordan et al., 2024), which trains the matrices of the transformers' blocks then,
+            scaled to be like a rate of AdamW (Liu et al., "Muon is Scalable for LLM Training", 2025); ``None`` leaves
+            them to AdamW.
     """
 
     learning_rate: PositiveFloat
+    muon: PositiveFloat | None
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -98,7 +102,7 @@ class ReasonerConfig(LoopConfig):
         checkpointing: Whether activations are computed twice instead of kept, for models that need much memory.
         pieces: A batch goes through the model in so many pieces of answers of like length, which pads them less.
         weights: Of the losses.
-        optimiser: AdamW.
+        optimiser: AdamW, and maybe Muon.
     """
 
     data: PlanDataConfig
@@ -118,6 +122,11 @@ class ReasonerConfig(LoopConfig):
             raise ValueError(
                 f"weights.sees={self.weights.sees:g} teaches the vision tower, which an adapter leaves as it is; give "
                 "weights.sees=0 or lora=null"
+            )
+        if self.optimiser.muon is not None and self.model != TINY and self.lora is not None:
+            raise ValueError(
+                f"optimiser.muon={self.optimiser.muon:g} is for matrices that are trained themselves, an adapter's are "
+                "products; give optimiser.muon=null or lora=null"
             )
         if self.weights.looks and self.checkpointing:
             raise ValueError(

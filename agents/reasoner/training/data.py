@@ -18,7 +18,8 @@ from agents.reasoner.protocol import Attempt
 from agents.reasoner.training.config import PlanDataConfig
 from agents.thinkjepa import images
 from agents.thinkjepa.training.config import TrainingError
-from harness.plans import RADIUS, PlansError, Question, Thing, digest, read_plans
+from harness.dataset import encode_image
+from harness.plans import PlansError, Question, digest, read_plans
 
 DESCRIBE = f"{IMAGE}\nWhat is there, what does it rest on, and where is it?"
 """The question whose answer depends on nothing but the picture."""
@@ -96,10 +97,15 @@ def shifted(question: Question, right: int, down: int) -> tuple[Question, npt.ND
     """
     picture = torch.from_numpy(question.picture())
     height, width = picture.shape[:2]
-    moved = (replace(thing, u=thing.u + right / width, v=thing.v + down / height) for thing in question.things)
-    things = tuple(thing for thing in moved if 0 <= thing.u < 1 and 0 <= thing.v < 1)
+    moved = [replace(thing, u=thing.u + right / width, v=thing.v + down / height) for thing in question.things]
+    inside = [0 <= thing.u < 1 and 0 <= thing.v < 1 for thing in moved]
+    things = tuple(thing for thing, stays in zip(moved, inside, strict=True) if stays)
+    number = np.cumsum([False, *inside], dtype=np.uint8) * [False, *inside]
+    beyond = max(abs(right), abs(down))
+    labels = np.pad(number[question.labels()], beyond)
+    labels = labels[beyond - down :, beyond - right :][:height, :width]
     frame = images.shifted(picture.movedim(-1, 0)[None, None], torch.tensor([[right, down]]))[0, 0]
-    return replace(question, things=things), frame.movedim(0, -1).numpy()
+    return replace(question, things=things, labels_png=encode_image(labels)), frame.movedim(0, -1).numpy()
 
 
 def texts(questions: Sequence[Question]) -> Iterator[str]:
@@ -118,8 +124,8 @@ class Example:
 
     Attributes:
         encoded: Their tokens.
-        near: Where each token of the answer is to look, ``(L, h * w)``: at the thing that it names; nowhere if it names
-            none.
+        near: Where each token of the answer is to look, ``(L, h * w)``: at what shows the thing that it names; nowhere
+            if it names none, or none that is seen.
         question: That one.
     """
 
@@ -200,23 +206,15 @@ class Batch:
 def example(chat: Chat, question: Question, picture: npt.NDArray[np.uint8], asks: str, says: str) -> Example:
     """Tokens of a question about a picture and of the whole answer, and where these are to look."""
     tokens = chat.encode(picture, asks, says + chat.tokenizer.eos_token)
-    apart = distances(question.things, tokens.grid)
-    near = torch.zeros(len(tokens.characters), apart.shape[1], dtype=torch.bool)
+    shown = torch.from_numpy(question.coverage(tokens.grid))
+    near = torch.zeros(len(tokens.characters), shown.shape[1], dtype=torch.bool)
     phrases = sorted({thing.phrase for thing in question.things}, key=len, reverse=True)
     for named in re.finditer(rf"\b(?:{'|'.join(map(re.escape, phrases))})\b", says):
         rows = tokens.rows(named.span()) - tokens.asked
-        for thing, distance in zip(question.things, apart, strict=True):
+        for thing, share in zip(question.things, shown, strict=True):
             if thing.phrase == named[0]:
-                near[rows] |= distance <= max(RADIUS, float(distance.min()))
+                near[rows] |= (share > 0) & (share >= share.max() / 2)
     return Example(tokens, near, question)
-
-
-def distances(things: Sequence[Thing], grid: tuple[int, int]) -> Tensor:
-    """Of things ``T`` from the middles of cells, row by row, in sides of the picture: ``(T, h * w)``."""
-    middles = [(torch.arange(cells) + 0.5) / cells for cells in grid]
-    down, across = (axis.flatten() for axis in torch.meshgrid(*middles, indexing="ij"))
-    places = torch.tensor([(thing.u, thing.v) for thing in things]).reshape(-1, 2, 1)
-    return torch.hypot(across - places[:, 0], down - places[:, 1])
 
 
 def _padded(row: Tensor, length: int, fill: int) -> Tensor:

@@ -13,7 +13,8 @@ from agents.reasoner.protocol import ReasonerError
 from agents.reasoner.tiny import make_tiny
 from agents.reasoner.training.config import TINY, ReasonerConfig
 from agents.reasoner.training.data import Data, read_data, texts
-from agents.reasoner.training.tuning import Tuning, make_optimiser, with_adapter
+from agents.reasoner.training.optimiser import make_optimiser
+from agents.reasoner.training.tuning import Tuning, with_adapter
 from agents.thinkjepa.training import state
 from agents.thinkjepa.training.compose import read
 from agents.thinkjepa.training.config import TrainingError
@@ -77,7 +78,7 @@ def start(
     with reporting(config, own, first, console) as report:
         return train(
             stage,
-            make_optimiser(stage, config),
+            make_optimiser(stage, config.optimiser),
             config,
             ranks=own,
             device=device,

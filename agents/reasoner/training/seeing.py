@@ -15,15 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agents.reasoner.training.data import distances
 from agents.thinkjepa.training.config import TrainingError
-from harness.plans import RADIUS, Question, Thing
+from harness.plans import Question, Thing
 
-_COVERED = 0.055
-"""Of the picture's side: patches whose middle is as near to a thing's show it. A small cube is 0.06 wide."""
-
-_BENEATH = 0.02
-"""Zones count as so much farther away than what may lie on them, and reach farther."""
+_SHOWN = 0.25
+"""Share of a patch from which it tells of a thing; less is enough where no other shows more of it."""
 
 _RARE = -4.0
 """Log-odds of a word at a patch before anything is learnt; most patches show the table."""
@@ -58,31 +54,29 @@ class Seeing(nn.Module):
         return (wrong / told.flatten(1).sum(dim=1).clamp_min(1)).sum()
 
     def targets(self, question: Question, side: int) -> Tensor:
-        """Words of the nearest thing and of what it rests on, for each patch: ``bool (side ** 2, 2, words)``."""
+        """Words of the thing that a patch shows most of, and of what it rests on: ``bool (side ** 2, 2, words)``."""
         told = torch.zeros(side * side, 2, len(self._words), dtype=torch.bool)
         if not question.things:
             return told
-        beneath = torch.tensor([0.0 if thing.on else _BENEATH for thing in question.things])
-        apart = distances(question.things, (side, side)) + beneath[:, None]
-        nearest = apart.argmin(dim=0)
-        for place, thing in enumerate(question.things):
-            reach = max(_COVERED if thing.on else RADIUS, float(apart[place].min()))
-            patches = (nearest == place) & (apart[place] <= reach)
+        shown = torch.from_numpy(question.coverage((side, side)))
+        most = shown.argmax(dim=0)
+        for place, (thing, share) in enumerate(zip(question.things, shown, strict=True)):
+            patches = (most == place) & (share > 0) & (share >= share.max().clamp(max=_SHOWN))
             for part, words in enumerate(self._places(thing)):
                 told[patches.nonzero(), part, words] = True
         return told
 
     def right(self, patches: Tensor, questions: Sequence[Question]) -> Iterator[float]:
-        """Of each thing that rests on something: the share of its words that are the likeliest ones at its patch.
+        """Of each thing that is seen and rests on something: the share of its words that are the likeliest ones at the
+        patch that shows most of it.
 
         Words that were never taught do not count, nor do things that have no others.
         """
         side = math.isqrt(patches.shape[1])
         for row, question in zip(self._said(patches), questions, strict=True):
-            for thing in question.things:
-                if thing.on and any(self._places(thing)):
-                    at = row[min(int(thing.v * side), side - 1) * side + min(int(thing.u * side), side - 1)]
-                    both = list(zip(at, self._places(thing), strict=True))
+            for thing, share in zip(question.things, question.coverage((side, side)), strict=True):
+                if thing.on and share.any() and any(self._places(thing)):
+                    both = list(zip(row[int(share.argmax())], self._places(thing), strict=True))
                     hits = [len({*words} & {*says.topk(len(words)).indices.tolist()}) for says, words in both]
                     yield sum(hits) / sum(len(words) for _, words in both)
 

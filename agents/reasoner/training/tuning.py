@@ -240,17 +240,6 @@ def with_adapter(model: Any, config: LoraConfig) -> Any:
         return peft.get_peft_model(model, adapter)
 
 
-def make_optimiser(stage: Tuning, config: ReasonerConfig) -> torch.optim.AdamW:
-    """AdamW with weight decay of matrices."""
-    trained = [parameter for parameter in stage.parameters() if parameter.requires_grad]
-    own = config.optimiser
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in trained if p.ndim > 1], "rate": own.learning_rate, "weight_decay": own.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "rate": own.learning_rate, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, betas=own.betas)
-
-
 def _first(characters: Tensor, text: str) -> int:
     """Tokens of an answer up to the end of its first sub-goal."""
     end = parse(text).steps[0].span[1]

@@ -1,7 +1,7 @@
 """What a killed run goes on from: one safetensors file, exchanged at once, so that a kill leaves the old or the new.
 
-It holds the weights of the model, heads and targets, and the moments of AdamW. Nothing else is needed: learning rates
-and every draw follow from the step (`draws`).
+It holds the weights of the model, heads and targets, and the moments of AdamW and Muon. Nothing else is needed:
+learning rates and every draw follow from the step (`draws`).
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def restore(out: Path, objective: nn.Module, optimiser: torch.optim.Optimizer) -
     for name, parameter in objective.named_parameters():
         moments = {
             key: tensors[f"optimiser.{key}.{name}"]
-            for key in ("step", "exp_avg", "exp_avg_sq")
+            for key in ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")
             if f"optimiser.{key}.{name}" in tensors
         }
         if moments:

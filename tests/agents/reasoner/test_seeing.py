@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from agents.reasoner.training.seeing import Seeing, vision_tower
 from agents.thinkjepa.training.config import TrainingError
 from agents.thinkjepa.training.distributed import Ranks
 from agents.thinkjepa.training.loop import ExitCode
+from harness.dataset import encode_image
 from harness.plans import Question, Thing
 
 SIZES = "sizes={image_size:32,patch_size:8,merge:2,vision_width:32,vision_layers:1,width:48,layers:2,heads:2}"
@@ -25,39 +27,48 @@ EYES = ["weights={answers:0,looks:0,sees:1}", SIZES, "device=cpu", "batch=8", "p
 CUBE = Thing("cube", "red cube", "zone", 0.4, 0.4)
 TOWER = Thing("top", "blue cube", "red cube", 0.4, 0.33)
 ZONE = Thing("zone", "blue zone", "", 0.43, 0.43)
+BIN = Thing("far", "red bin", "table", 0.96, 0.1)
+PLACES = {"zone": (20, 30, 20, 30), "cube": (20, 26, 20, 26), "top": (17, 20, 21, 25), "far": (4, 8, 52, 56)}
+"""Rows and columns of 56; who comes later hides who was before."""
 
 
 def question(*things: Thing) -> Question:
-    return Question("one", "train", "tower-h3", "tower", 3, b"", "Stack them.", (), (), things, "{}")
+    labels = np.zeros((56, 56), np.uint8)
+    for name, (top, bottom, left, right) in PLACES.items():
+        for place, thing in enumerate(things, start=1):
+            if thing.name == name:
+                labels[top:bottom, left:right] = place
+    png = encode_image(labels)
+    return Question("one", "train", "tower-h3", "tower", 3, b"", "Stack them.", (), (), things, png, "{}")
 
 
 def words(seeing: Seeing, row: torch.Tensor) -> list[str]:
     return [word for word, place in sorted(seeing._words.items()) if row[place]]
 
 
-def test_patches_tell_the_nearest_thing_and_what_it_rests_on() -> None:
-    all_three = question(CUBE, TOWER, ZONE, Thing("far", "red bin", "table", 0.96, 0.1))
-    seeing = Seeing([all_three], 8)
-    told = seeing.targets(all_three, 14)
+def test_patches_tell_what_they_show_most_of_and_what_it_rests_on() -> None:
+    all_four = question(CUBE, TOWER, ZONE, BIN)
+    seeing = Seeing([all_four], 8)
+    told = seeing.targets(all_four, 14)
     assert told.shape == (196, 2, 6)
 
-    def at(u: float, v: float) -> tuple[list[str], list[str]]:
-        one, other = told[int(v * 14) * 14 + int(u * 14)]
+    def at(row: int, column: int) -> tuple[list[str], list[str]]:
+        one, other = told[row // 4 * 14 + column // 4]
         return words(seeing, one), words(seeing, other)
 
-    assert at(0.4, 0.4) == (["cube", "red"], ["zone"]), "what lies on a zone hides its middle"
-    assert at(0.4, 0.33) == (["blue", "cube"], ["cube", "red"])
-    assert at(0.46, 0.46) == (["blue", "zone"], [])
-    assert at(0.96, 0.1) == (["bin", "red"], ["table"])
-    assert at(0.7, 0.7) == ([], [])
-    assert int(told.any(dim=2).any(dim=1).sum()) <= 3 * 4 + 6
+    assert at(20, 20) == (["cube", "red"], ["zone"]), "what lies on a zone hides it"
+    assert at(24, 24) == (["blue", "zone"], []), "a quarter of it shows the cube, the rest the zone"
+    assert at(16, 20) == (["blue", "cube"], ["cube", "red"])
+    assert at(16, 24) == ([], []), "a quarter has to be shown, or the most that there is"
+    assert at(4, 52) == (["bin", "red"], ["table"])
+    assert at(40, 40) == ([], [])
 
 
-def test_a_thing_between_patches_belongs_to_the_nearest() -> None:
-    corner = question(Thing("cube", "red cube", "table", 0.52, 0.52))
-    seeing = Seeing([corner], 8)
-    (patch,) = seeing.targets(corner, 2).any(dim=2).any(dim=1).nonzero().flatten().tolist()
-    assert patch == 3, "no middle of four patches is near, one has to tell all the same"
+def test_a_thing_between_patches_is_told_by_the_one_that_shows_most() -> None:
+    between = question(BIN)
+    seeing = Seeing([between], 8)
+    assert seeing.targets(between, 2).any(dim=2).any(dim=1).nonzero().flatten().tolist() == [1]
+    assert (between.coverage((2, 2)) < 0.25).all()
 
 
 def test_nothing_there_and_words_that_were_never_taught() -> None:
@@ -91,7 +102,10 @@ def test_words_that_are_told_right() -> None:
         (share,) = seeing.right(torch.zeros(1, 16, 2), [asked])
         return share
 
-    assert not list(seeing.right(torch.zeros(1, 16, 2), [question(Thing("bin", "green bin", "tray", 0.1, 0.1))]))
+    strange = replace(BIN, phrase="green bin", on="tray")
+    assert not list(seeing.right(torch.zeros(1, 16, 2), [question(strange)])), "words that were never taught"
+    hidden = replace(asked, labels_png=encode_image(np.zeros((56, 56), np.uint8)))
+    assert not list(seeing.right(torch.zeros(1, 16, 2), [hidden]))
     assert right("red cube", "zone") == 1
     assert right("blue cube", "zone") == pytest.approx(2 / 3)
     assert right("blue zone", "cube") == 0

@@ -25,6 +25,7 @@ from agents.reasoner.tiny import TinySizes, make_tiny
 from agents.reasoner.training import answering, run
 from agents.reasoner.training.answering import ambiguous, ask, to_replay
 from agents.reasoner.training.data import DESCRIBE, answer, asked, description, read_data, shifted, texts
+from agents.reasoner.training.optimiser import make_optimiser
 from agents.reasoner.training.run import read_config
 from agents.reasoner.training.tuning import Tuning
 from agents.reasoner.vlm import VLMReasoner
@@ -144,13 +145,15 @@ def test_who_names_a_thing_is_to_look_at_it(plans: Path, tmp_path: Path) -> None
             phrases = sorted({thing.phrase for thing in question.things}, key=len, reverse=True)
             named = [m for m in re.finditer("|".join(phrases), says) if start < m.end() and stop > m.start()]
             things = [thing for thing in question.things if named and thing.phrase == named[0][0]]
-            near = 0.0
-            for cell, weight in enumerate(row[encoded.image].tolist()):
-                down, across = (cell // 4 + 0.5) / 4, (cell % 4 + 0.5) / 4
-                half = 1 / 8 + 1e-6
-                if any(abs(across - thing.u) < half and abs(down - thing.v) < half for thing in things):
-                    near += weight
-            if things:
+            looked, labels = row[encoded.image], question.labels()
+            side = len(labels) // 4
+            cells = set()
+            for thing in things:
+                own = labels == 1 + question.things.index(thing)
+                pixels = own.reshape(4, side, 4, side).sum(axis=(1, 3)).ravel()
+                cells |= {cell for cell, count in enumerate(pixels) if count > 0 and count >= pixels.max() / 2}
+            near = sum(float(looked[cell]) for cell in cells)
+            if cells:
                 surprises.append(-np.log(near / float(row[encoded.image].sum()) + 1e-6))
         expected += float(np.mean(surprises)) / 4
     assert float(tuning(batch)["looks"]) == pytest.approx(expected, rel=1e-3)
@@ -187,7 +190,12 @@ def test_things_move_with_a_shifted_picture(plans: Path, right: int, down: int) 
         if 0 <= row + down < side and 0 <= column + right < side:
             np.testing.assert_array_equal(seen[row + down, column + right], picture[row, column])
         assert (thing.u, thing.v) == pytest.approx((before.u + right / side, before.v + down / side))
-    assert replace(moved, things=question.things) == question
+    for place, thing in enumerate(moved.things, start=1):
+        before = question.labels() == 1 + [one.name for one in question.things].index(thing.name)
+        framed = np.pad(before, 40)[40 - down : 40 - down + side, 40 - right : 40 - right + side]
+        np.testing.assert_array_equal(moved.labels() == place, framed)
+    assert moved.labels().max(initial=0) <= len(moved.things)
+    assert replace(moved, things=question.things, labels_png=question.labels_png) == question
 
 
 def test_pictures_are_drawn_with_shifts(plans: Path, tmp_path: Path) -> None:
@@ -209,9 +217,49 @@ def test_pictures_are_drawn_with_shifts(plans: Path, tmp_path: Path) -> None:
     assert [example.question for example in unmoved.examples] == list(tuning._data.train[:4])
 
 
-@pytest.mark.parametrize("precision", ["float32", pytest.param("bf16", marks=pytest.mark.slow)])
-def test_a_killed_run_goes_on_bit_for_bit(plans: Path, tmp_path: Path, precision: str) -> None:
+def test_muon_trains_the_matrices_of_blocks(plans: Path, tmp_path: Path) -> None:
+    """Its first step is as long in all directions of the gradient, AdamW's of all else is the gradient's sign."""
+    tuning = stage(tmp_path / "g", plans, "weights={answers:1,looks:0.3,sees:0.1}")
+    config = read_config([f"out={tmp_path}", f"data.sources=[{plans}]"]).optimiser
+    plain = make_optimiser(tuning, config)
+    assert type(plain) is torch.optim.AdamW
+    optimiser = make_optimiser(tuning, replace(config, muon=0.01, weight_decay=0.0))
+    named = dict(tuning.named_parameters())
+    assert sum(len(group["params"]) for group in optimiser.param_groups) == len(named)
+    before = {name: parameter.detach().clone() for name, parameter in named.items()}
+    sum(tuning(tuning.draw(np.arange(4), 0)).values(), torch.zeros(())).backward()
+    for group in optimiser.param_groups:
+        group["lr"] = group["rate"]
+    optimiser.step()
+    muon = set()
+    for name, parameter in named.items():
+        if parameter.grad is None or not parameter.grad.any():
+            continue
+        moved = before[name] - parameter.detach()
+        if "momentum_buffer" in optimiser.state[parameter]:
+            muon.add(name)
+            left, sizes, right = torch.linalg.svd(parameter.grad, full_matrices=False)
+            along = (left.T @ moved @ right.T).diagonal()[sizes > 0.05 * sizes[0]]
+            assert (along / (0.01 * 0.2 * max(parameter.shape) ** 0.5) - 1).abs().max() < 0.4, name
+        else:
+            strong = parameter.grad.abs() > 1e-5
+            torch.testing.assert_close(moved[strong], 1e-3 * parameter.grad[strong].sign(), rtol=0.02, atol=1e-5)
+    assert {name for name in muon if not re.search(r"\.layers\.\d+\..*(proj|fc\d)\.weight$", name)} == set()
+    assert len(muon) == 6 + 2 * 7
+
+
+def test_muon_is_not_for_adapters(plans: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"adapter's are products; give optimiser\.muon=null or lora=null"):
+        read_config([f"out={tmp_path}", f"data.sources=[{plans}]", "model=x", "optimiser.muon=0.01"])
+
+
+@pytest.mark.parametrize(
+    ("precision", "muon"),
+    [("float32", "null"), ("float32", "0.01"), pytest.param("bf16", "null", marks=pytest.mark.slow)],
+)
+def test_a_killed_run_goes_on_bit_for_bit(plans: Path, tmp_path: Path, precision: str, muon: str) -> None:
     given = [f"data.sources=[{plans}]", "steps=6", "every={log:2,save:3,health:6}", f"precision={precision}"]
+    given += [f"optimiser.muon={muon}"]
     bf16 = precision == "bf16"
     assert train(f"out={tmp_path / 'whole'}", *given, bf16=bf16).code == ExitCode.COMPLETED
     calls = iter([False, False, False, True])

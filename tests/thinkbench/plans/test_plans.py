@@ -8,10 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from harness.cli import main
-from harness.plans import Answered, Answers, PlansError, Question, Said, digest, read_plans
+from harness.dataset import encode_image
+from harness.plans import Answered, Answers, PlansError, Question, Said, Thing, digest, read_plans
 from thinkbench.names import FROZEN
 from thinkbench.plans.attention import looked
 from thinkbench.plans.judge import Judged, judge
@@ -150,45 +155,80 @@ def test_impossible_settings_are_refused(given: list[str], message: str) -> None
         settings(given)
 
 
-def spot(question: Question, name: str, crop: tuple[float, float, float, float], grid: int) -> tuple[float, ...]:
-    """Attention to one cell."""
-    thing = next(one for one in question.things if one.phrase == name)
-    left, top, right, bottom = crop
-    column, row = (
-        int(grid * (place - start) / (stop - start))
-        for place, start, stop in ((thing.u, left, right), (thing.v, top, bottom))
-    )
-    weights = np.zeros((grid, grid))
-    weights[row, column] = grid * grid
-    return tuple(weights.ravel().tolist())
+def test_labels_are_what_the_picture_shows(asked: list[Question]) -> None:
+    """Pixels of a thing have its colour, and its middle is its own unless something is in front."""
+    palette = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
+    met = set()
+    for question in asked:
+        picture, labels = question.picture() / 255, question.labels()
+        assert labels.shape == picture.shape[:2]
+        assert labels.max() <= len(question.things)
+        for place, thing in enumerate(question.things, start=1):
+            colour = palette.get(thing.phrase.split()[0])
+            if thing.on and colour is not None and (labels == place).any():
+                np.testing.assert_array_equal(picture[labels == place].mean(axis=0).argmax(), np.argmax(colour))
+                met.add(colour)
+        own = [
+            labels[int(thing.v * 48), int(thing.u * 48)] == place
+            for place, thing in enumerate(question.things, start=1)
+            if thing.on
+        ]
+        assert np.mean(own) > 0.5
+    assert len(met) == 3
+
+
+@given(
+    arrays(np.uint8, st.tuples(st.integers(4, 12), st.integers(4, 12)), elements=st.integers(0, 3)),
+    st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(3, 4), st.integers(3, 4)),
+)
+def test_coverage_is_a_share_of_cells(
+    labels: npt.NDArray[np.uint8], grid: tuple[int, int], edges: tuple[int, int, int, int]
+) -> None:
+    """Against pixels that are counted, in a picture so large that cells hold whole ones."""
+    things = tuple(Thing(name, name, "", 0.5, 0.5) for name in "abc")
+    question = Question("one", "train", "", "", 1, b"", "", (), (), things, encode_image(labels), "{}")
+    crop = [edge / 4 for edge in edges]
+    shown = question.coverage(grid, crop)
+    left, top, right, bottom = edges
+    height, width = labels.shape
+    fine = labels.repeat(4 * grid[0], axis=0).repeat(4 * grid[1], axis=1)
+    fine = fine[top * grid[0] * height : bottom * grid[0] * height, left * grid[1] * width : right * grid[1] * width]
+    cells = [part for rows in np.split(fine, grid[0]) for part in np.split(rows, grid[1], axis=1)]
+    expected = [[(cell == place).mean() for cell in cells] for place in (1, 2, 3)]
+    np.testing.assert_allclose(shown, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("crop", [(0.0, 0.0, 1.0, 1.0), (0.0, 0.4, 1.0, 0.9)])
 def test_attention_agrees_with_what_is_named(asked: list[Question], crop: tuple[float, float, float, float]) -> None:
     question = asked[0]
     said = question.subgoals[0]
-    others = [thing.phrase for thing in question.things if thing.phrase not in said.objects]
-    far = max(others, key=lambda name: min(_distance(question, name, own) for own in said.objects))
-    uniform = (1.0,) * 400
-    for attention, mass, peak in (
-        (spot(question, said.objects[0], crop, 20), 1.0, True),
-        (spot(question, far, crop, 20), 0.0, False),
-        (uniform, None, None),
+    shown = question.coverage((20, 20), crop)
+    is_named = [thing.phrase in said.objects for thing in question.things]
+    named, other = shown[is_named].sum(axis=0), shown[np.logical_not(is_named)].sum(axis=0)
+    uniform, beside = np.ones(400), np.where(named > 0, 0, other)
+    for attention, mass, hit in (
+        (400.0 * (named == named.max()), named.max(), True),
+        (400.0 * (beside == beside.max()), 0.0, False),
+        (uniform, named.mean(), None),
     ):
-        answered = Answered(question.id, 1.0, (said, Said("?", ("moon",)), said), (attention, attention, None))
+        seen = tuple(attention.tolist())
+        answered = Answered(question.id, 1.0, (said, Said("?", ("moon",)), said), (seen, seen, None))
         answers = Answers("", {}, crop, 20, [answered])
         (one,) = looked(question, answered, answers)
-        assert 0 < one.uniform < 0.5
-        assert one.named == len(said.objects) / len(question.things)
-        if mass is not None:
-            assert (one.mass, one.peak) == (mass, peak)
-        else:
-            assert one.mass == pytest.approx(one.uniform)
+        assert 0 < one.even_mass < one.even_hit < 0.5
+        assert one.mass == pytest.approx(mass)
+        assert one.among == pytest.approx((attention * named).sum() / (attention * (named + other)).sum())
+        assert (one.even_mass, one.even_among) == pytest.approx((named.mean(), named.sum() / (named + other).sum()))
+        assert one.even_hit == pytest.approx((named > 0).mean())
+        if hit is not None:
+            assert one.hit == hit
 
 
-def _distance(question: Question, one: str, other: str) -> float:
-    places = {thing.phrase: np.array([thing.u, thing.v]) for thing in question.things}
-    return float(np.linalg.norm(places[one] - places[other]))
+def test_what_is_hidden_cannot_be_looked_at(asked: list[Question]) -> None:
+    hidden = replace(asked[0], labels_png=encode_image(np.zeros((48, 48), np.uint8)))
+    answered = Answered(hidden.id, 1.0, hidden.subgoals[:1], ((1.0,) * 49,))
+    assert not list(looked(hidden, answered, Answers("", {}, (0, 0, 1, 1), 7, [answered])))
 
 
 def test_answers_are_counted(
