@@ -22,7 +22,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.datacard import card
-from harness.dataset import CARD, DATA_PATH, EPISODES_PATH, FORMAT_VERSION, IMAGE_PREFIX, IMAGE_TYPE, SUMS, file_sha256
+from harness.dataset import (
+    CARD,
+    DATA_PATH,
+    EPISODES_PATH,
+    FORMAT_VERSION,
+    IMAGE_PREFIX,
+    IMAGE_TYPE,
+    SUMS,
+    write_checksums,
+)
 from harness.recording import SHAPES_KEY
 from harness.records import EpisodeResult, Outcome
 from harness.store import PlannedEpisode, RunReader, StoreError
@@ -144,7 +153,8 @@ def build_dataset(run_dir: Path, control_hz: float | None) -> Path:
             if row["outcome"] in (Outcome.SUCCESS, Outcome.FAILURE) and shard.exists():
                 building.add(pq.read_table(shard), planned, row)
         building.finish(reader, control_hz)
-    _write_checksums(root)
+    write_checksums(root, _dataset_files(root))
+    _sync(root)
     shutil.rmtree(shards, ignore_errors=True)
     return root
 
@@ -372,15 +382,6 @@ def _numbers(column: Any) -> npt.NDArray[np.float64]:
         flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return np.asarray(flat, np.float64).reshape(len(column), -1)
     return np.asarray(column.to_numpy(), np.float64).reshape(len(column), 1)
-
-
-def _write_checksums(root: Path) -> None:
-    """The last file to appear: where it is, the dataset is whole."""
-    lines = [f"{file_sha256(path)}  {path.relative_to(root).as_posix()}\n" for path in _dataset_files(root)]
-    partial = root / f"{SUMS}.part"
-    partial.write_text("".join(lines))
-    partial.replace(root / SUMS)
-    _sync(root)
 
 
 def _dataset_files(root: Path) -> Iterator[Path]:

@@ -47,7 +47,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -220,6 +220,13 @@ class Dataset:
                 f"{self.root / damaged[0]} is missing or not what {SUMS} says ({len(damaged)} such files); "
                 "collect or copy the dataset again"
             )
+
+
+def write_checksums(root: Path, files: Iterable[Path]) -> None:
+    """Write ``SHA256SUMS`` of files below ``root``: the last file to appear, where it is, all is whole."""
+    partial = root / f"{SUMS}.part"
+    partial.write_text("".join(f"{file_sha256(path)}  {path.relative_to(root).as_posix()}\n" for path in files))
+    partial.replace(root / SUMS)
 
 
 def read_checksums(root: Path) -> Iterator[tuple[str, str]]:

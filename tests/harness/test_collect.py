@@ -256,11 +256,11 @@ def test_episodes_that_differ_in_their_columns_end_the_collection_at_once_and_no
 def test_shards_that_differ_are_no_dataset_and_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def crash(root: Path) -> None:
+    def crash(*_: object) -> None:
         raise StoreError("pulled the plug")
 
     with monkeypatch.context() as patch:
-        patch.setattr(collection, "_write_checksums", crash)
+        patch.setattr(collection, "write_checksums", crash)
         assert collect(tmp_path, "limit=3") == 2
     shards = sorted((tmp_path / "dataset/shards").iterdir())
     pq.write_table(pq.read_table(shards[1]).drop_columns(["action", "observation.secret"]), shards[1])
@@ -276,11 +276,11 @@ def test_shards_that_differ_are_no_dataset_and_stay(
 def test_building_that_was_interrupted_is_done_again(
     plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def crash(root: Path) -> None:
+    def crash(*_: object) -> None:
         raise StoreError("pulled the plug")
 
     with monkeypatch.context() as patch:
-        patch.setattr(collection, "_write_checksums", crash)
+        patch.setattr(collection, "write_checksums", crash)
         assert collect(tmp_path / "run", LIMIT) == 2
     assert main(["resume", str(tmp_path / "run")]) == 0
     assert checksums(tmp_path / "run") == plain
@@ -391,10 +391,10 @@ def test_labels_of_an_episode_that_ended_in_an_error_are_left_out(tmp_path: Path
 def test_a_session_ends_also_where_building_fails(
     error: type[BaseException], code: int | None, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(root: Path) -> None:
+    def fail(*_: object) -> None:
         raise error("while building")
 
-    monkeypatch.setattr(collection, "_write_checksums", fail)
+    monkeypatch.setattr(collection, "write_checksums", fail)
     if code is None:
         with pytest.raises(error, match="while building"):
             collect(tmp_path, "limit=1")

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.dataset import SUMS, file_sha256
+from harness.dataset import write_checksums
 from harness.interfaces import derive_seed
 from harness.plans import DATA, FORMAT_VERSION, INFO, SCHEMA, PlansError, Question, Split
 from thinkbench.env import ThinkBenchEnv
@@ -73,10 +73,7 @@ def make_plans(out: Path, making: Making, *, workers: int) -> Counter[str]:
         str(split) for path in files for split in pq.read_table(path, columns=["split"])["split"].to_pylist()
     )
     (out / "README.md").write_text(_card(making, splits))
-    names = [*files, out / INFO, out / "README.md"]
-    partial = out / f"{SUMS}.part"
-    partial.write_text("".join(f"{file_sha256(path)}  {path.relative_to(out).as_posix()}\n" for path in names))
-    partial.replace(out / SUMS)
+    write_checksums(out, [*files, out / INFO, out / "README.md"])
     return splits
 
 
