@@ -51,17 +51,13 @@ class LoraConfig:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class RateConfig(ScheduleConfig):
-    """The schedule with its rates.
+    """The schedule with its one rate.
 
     Attributes:
         learning_rate: The highest one.
-        muon: The highest one of Muon (Jordan et al., 2024), which trains the matrices of the transformers' blocks then,
-            scaled to be like a rate of AdamW (Liu et al., "Muon is Scalable for LLM Training", 2025); ``None`` leaves
-            them to AdamW.
     """
 
     learning_rate: PositiveFloat
-    muon: PositiveFloat | None
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -102,7 +98,7 @@ class ReasonerConfig(LoopConfig):
         checkpointing: Whether activations are computed twice instead of kept, for models that need much memory.
         pieces: A batch goes through the model in so many pieces of answers of like length, which pads them less.
         weights: Of the losses.
-        optimiser: AdamW, and maybe Muon.
+        optimiser: AdamW, maybe with Muon.
     """
 
     data: PlanDataConfig
@@ -126,7 +122,7 @@ class ReasonerConfig(LoopConfig):
         if self.optimiser.muon is not None and self.model != TINY and self.lora is not None:
             raise ValueError(
                 f"optimiser.muon={self.optimiser.muon:g} is for matrices that are trained themselves, an adapter's are "
-                "products; give optimiser.muon=null or lora=null"
+                "factors; give optimiser.muon=null or lora=null"
             )
         if self.weights.looks and self.checkpointing:
             raise ValueError(

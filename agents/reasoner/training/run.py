@@ -13,7 +13,6 @@ from agents.reasoner.protocol import ReasonerError
 from agents.reasoner.tiny import make_tiny
 from agents.reasoner.training.config import TINY, ReasonerConfig
 from agents.reasoner.training.data import Data, read_data, texts
-from agents.reasoner.training.optimiser import make_optimiser
 from agents.reasoner.training.tuning import Tuning, with_adapter
 from agents.thinkjepa.training import state
 from agents.thinkjepa.training.compose import read
@@ -21,6 +20,7 @@ from agents.thinkjepa.training.config import TrainingError
 from agents.thinkjepa.training.distributed import Ranks, any_of_all
 from agents.thinkjepa.training.draws import seed_torch
 from agents.thinkjepa.training.loop import Ended, train
+from agents.thinkjepa.training.optimiser import groups_of, make_optimiser
 from agents.thinkjepa.training.run import CHECKPOINT, carry_out, reporting, require_shares
 
 _MADE = "made"
@@ -75,10 +75,11 @@ def start(
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
 
+    groups = groups_of(stage.named_parameters(), config.optimiser.learning_rate, config.optimiser)
     with reporting(config, own, first, console) as report:
         return train(
             stage,
-            make_optimiser(stage, config.optimiser),
+            make_optimiser(groups, config.optimiser),
             config,
             ranks=own,
             device=device,

@@ -55,10 +55,13 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class ScheduleConfig:
-    """AdamW and its schedule: linear warm-up, then a cosine.
+    """AdamW, maybe with Muon, and its schedule: linear warm-up, then a cosine.
 
     Attributes:
         betas: Of AdamW.
+        muon: Where it is given, the matrices of transformers' blocks are trained by Muon (Jordan et al., 2024) at so
+            many times the learning rate, with steps that are scaled to be like AdamW's (Liu et al., "Muon is Scalable
+            for LLM Training", 2025).
         weight_decay: Of weight matrices; biases, norms, positions and tokens have none.
         warmup: Steps until the highest rate.
         final: Share of the highest rate at the last step.
@@ -66,6 +69,7 @@ class ScheduleConfig:
     """
 
     betas: tuple[Share, Share]
+    muon: PositiveFloat | None
     weight_decay: NonNegativeFloat
     warmup: NonNegativeInt
     final: Share
@@ -278,7 +282,7 @@ class LoopConfig:
         precision: ``auto`` (bfloat16 where the GPU has it), ``float32`` or ``bf16``.
         steps: Optimiser steps.
         batch: Samples of a step, of all processes together.
-        optimiser: AdamW.
+        optimiser: AdamW, maybe with Muon.
         every: Steps between.
         health_samples: Held-out samples that health is measured on.
     """
@@ -315,7 +319,7 @@ class TrainConfig(LoopConfig):
             ``model.world_model.encoder.kind`` is ``vjepa2``.
         encode_once: Whether the states of all pictures are computed before the first step and kept in memory (2 N D
             bytes each, in every process), for stages in which the encoder is frozen.
-        optimiser: AdamW.
+        optimiser: AdamW, maybe with Muon.
         collapse: When to stop.
     """
 

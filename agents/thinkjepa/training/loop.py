@@ -23,6 +23,7 @@ from agents.thinkjepa.training.config import CollapseConfig, LoopConfig, Optimis
 from agents.thinkjepa.training.distributed import Ranks, any_of_all
 from agents.thinkjepa.training.draws import batch_indices, seed_torch
 from agents.thinkjepa.training.objective import Objective
+from agents.thinkjepa.training.optimiser import groups_of, make_optimiser
 
 _UNDECAYED = ("positions", "times")
 
@@ -98,8 +99,8 @@ def parts_of(objective: Objective) -> dict[Part, nn.Module]:
     return {"encoder": world.encoder, "predictor": world.predictor, "gpi": gpi}
 
 
-def make_optimiser(objective: Objective, config: OptimiserConfig) -> torch.optim.AdamW:
-    """AdamW with a group per part, with and without weight decay; parts of rate 0 are frozen.
+def optimiser_of(objective: Objective, config: OptimiserConfig) -> torch.optim.Optimizer:
+    """With the rate of each part; parts of rate 0 are frozen.
 
     Raises:
         TrainingError: All are.
@@ -115,19 +116,13 @@ def make_optimiser(objective: Objective, config: OptimiserConfig) -> torch.optim
         if not rate:
             for _, parameter in parameters:
                 parameter.requires_grad_(False)
-            continue
-        decayed = [p for n, p in parameters if p.requires_grad and p.ndim > 1 and not n.endswith(_UNDECAYED)]
-        chosen = {id(parameter) for parameter in decayed}
-        plain = [p for _, p in parameters if p.requires_grad and id(p) not in chosen]
-        groups += [{"params": decayed, "rate": rate, "weight_decay": config.weight_decay}]
-        groups += [{"params": plain, "rate": rate, "weight_decay": 0.0}]
-    trained = [group for group in groups if group["params"]]
-    if not trained:
+        groups += groups_of(parameters, rate, config, _UNDECAYED)
+    if not groups:
         raise TrainingError(
             f"optimiser.learning_rates={dict(config.learning_rates)} train nothing; give a part that there is a rate "
             f"above 0: {', '.join(part for part, parameters in named.items() if parameters)}"
         )
-    return torch.optim.AdamW(trained, lr=0.0, betas=config.betas)
+    return make_optimiser(groups, config)
 
 
 def rate_factor(step: int, steps: int, warmup: int, final: float) -> float:

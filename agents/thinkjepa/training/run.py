@@ -16,7 +16,7 @@ from agents.thinkjepa.training import state
 from agents.thinkjepa.training.compose import read_config
 from agents.thinkjepa.training.config import CausalConfig, LoopConfig, Target, TrainConfig, TrainingError
 from agents.thinkjepa.training.distributed import Ranks, ranks
-from agents.thinkjepa.training.loop import Ended, ExitCode, Report, collapse, diverged, make_optimiser, parts_of, train
+from agents.thinkjepa.training.loop import Ended, ExitCode, Report, collapse, diverged, optimiser_of, parts_of, train
 from agents.thinkjepa.training.mirror import with_mirror_images
 from agents.thinkjepa.training.progress import ProgressReport
 from agents.thinkjepa.training.recordings import open_data
@@ -104,7 +104,7 @@ def start(
     if config.init is None:
         set_action_scale(model, recordings, config.data.action_block)
     objective = make_objective(config, model, recordings)
-    optimiser = make_optimiser(objective, config.optimiser)
+    optimiser = optimiser_of(objective, config.optimiser)
     if own.main:
         state.claim(config.out, config, digest(recordings))
     first = state.steps_done(config.out)

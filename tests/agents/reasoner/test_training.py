@@ -25,13 +25,13 @@ from agents.reasoner.tiny import TinySizes, make_tiny
 from agents.reasoner.training import answering, run
 from agents.reasoner.training.answering import ambiguous, ask, to_replay
 from agents.reasoner.training.data import DESCRIBE, answer, asked, description, read_data, shifted, texts
-from agents.reasoner.training.optimiser import make_optimiser
 from agents.reasoner.training.run import read_config
 from agents.reasoner.training.tuning import Tuning
 from agents.reasoner.vlm import VLMReasoner
 from agents.thinkjepa.training.config import TrainingError
 from agents.thinkjepa.training.distributed import Ranks
 from agents.thinkjepa.training.loop import Ended, ExitCode
+from agents.thinkjepa.training.optimiser import groups_of, make_optimiser
 from agents.thinkjepa.training.state import STATE
 from harness.cli import main
 from harness.plans import Answered, Answers, Question, question_ids, read_plans
@@ -221,10 +221,10 @@ def test_muon_trains_the_matrices_of_blocks(plans: Path, tmp_path: Path) -> None
     """Its first step is as long in all directions of the gradient, AdamW's of all else is the gradient's sign."""
     tuning = stage(tmp_path / "g", plans, "weights={answers:1,looks:0.3,sees:0.1}")
     config = read_config([f"out={tmp_path}", f"data.sources=[{plans}]"]).optimiser
-    plain = make_optimiser(tuning, config)
-    assert type(plain) is torch.optim.AdamW
-    optimiser = make_optimiser(tuning, replace(config, muon=0.01, weight_decay=0.0))
     named = dict(tuning.named_parameters())
+    assert type(make_optimiser(groups_of(named.items(), 1e-3, config), config)) is torch.optim.AdamW
+    config = replace(config, muon=10, weight_decay=0.0)
+    optimiser = make_optimiser(groups_of(named.items(), 1e-3, config), config)
     assert sum(len(group["params"]) for group in optimiser.param_groups) == len(named)
     before = {name: parameter.detach().clone() for name, parameter in named.items()}
     sum(tuning(tuning.draw(np.arange(4), 0)).values(), torch.zeros(())).backward()
@@ -249,13 +249,13 @@ def test_muon_trains_the_matrices_of_blocks(plans: Path, tmp_path: Path) -> None
 
 
 def test_muon_is_not_for_adapters(plans: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"adapter's are products; give optimiser\.muon=null or lora=null"):
-        read_config([f"out={tmp_path}", f"data.sources=[{plans}]", "model=x", "optimiser.muon=0.01"])
+    with pytest.raises(TrainingError, match=r"adapter's are factors; give optimiser\.muon=null or lora=null"):
+        read_config([f"out={tmp_path}", f"data.sources=[{plans}]", "model=x", "optimiser.muon=5"])
 
 
 @pytest.mark.parametrize(
     ("precision", "muon"),
-    [("float32", "null"), ("float32", "0.01"), pytest.param("bf16", "null", marks=pytest.mark.slow)],
+    [("float32", "null"), ("float32", "5"), pytest.param("bf16", "null", marks=pytest.mark.slow)],
 )
 def test_a_killed_run_goes_on_bit_for_bit(plans: Path, tmp_path: Path, precision: str, muon: str) -> None:
     given = [f"data.sources=[{plans}]", "steps=6", "every={log:2,save:3,health:6}", f"precision={precision}"]

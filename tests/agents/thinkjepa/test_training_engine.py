@@ -50,14 +50,16 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(overrides, tmp_path, objecti
 
 
 def test_stage_2_goes_on_bit_for_bit(world_model, squares, tmp_path):
-    """With what it reads goals with and what is usual for kinds of sub-goals, which are no part of the model."""
-    given = [*of_goals(world_model, squares), "steps=7", "every={log:1,save:100,health:100}"]
+    """By two optimisers; with what it reads goals with and what is usual for kinds of sub-goals, no parts of the model."""
+    given = [*of_goals(world_model, squares), "steps=7", "every={log:1,save:100,health:100}", "optimiser.muon=5"]
     first, second = straight_and_cut("gpi", tmp_path, given)
     assert first.digest == second.digest
     kept = load_file(tmp_path / "cut" / STATE)
     for name in ("usual", "project.read.0.weight"):
         assert kept[f"objective.{name}"].any(), name
         assert kept[f"optimiser.exp_avg.{name}"].any(), name
+    assert kept["optimiser.momentum_buffer.model.gpi.blocks.0.mlp.0.weight"].any()
+    assert "optimiser.momentum_buffer.model.world_model.predictor.blocks.0.mlp.0.weight" not in kept, "it is frozen"
 
 
 def straight_and_cut(target, folder, given):
