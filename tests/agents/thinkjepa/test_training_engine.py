@@ -50,7 +50,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(overrides, tmp_path, objecti
 
 
 def test_stage_2_goes_on_bit_for_bit(world_model, squares, tmp_path):
-    """By two optimisers; with what it reads goals with and what is usual for kinds of sub-goals, no part of the model."""
+    """By two optimisers; with what it reads goals with and what is usual for kinds of sub-goals, outside the model."""
     given = [*of_goals(world_model, squares), "steps=7", "every={log:1,save:100,health:100}", "optimiser.muon=5"]
     first, second = straight_and_cut("gpi", tmp_path, given)
     assert first.digest == second.digest
