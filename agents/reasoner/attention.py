@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agents.thinkjepa.config import Crop
+from agents.thinkjepa.config import WHOLE, Crop
 from agents.thinkjepa.relevance import resize
 
 if TYPE_CHECKING:
@@ -83,24 +83,26 @@ def without_sinks(maps: Tensor, neutral: Tensor) -> Tensor:
     return maps / (neutral + _NEGLIGIBLE * neutral.mean()).clamp_min(torch.finfo(maps.dtype).tiny)
 
 
-def to_world(maps: Tensor, crop: Crop, grid: int) -> Tensor:
-    """Maps over a picture to the part of it that a world model looks at.
+def to_world(maps: Tensor, crop: Crop, grid: int, shown: Crop = WHOLE) -> Tensor:
+    """Maps over a picture, or a part of it, to the part that a world model looks at.
 
     Args:
-        maps: ``(K, h, w)`` over the whole picture, not negative.
-        crop: The part, see `EncoderConfig`.
+        maps: ``(K, h, w)``, not negative.
+        crop: The world model's part, see `EncoderConfig`.
         grid: Side of the world model's grid.
+        shown: The part that the maps are over; beyond it there is no attention.
 
     Returns:
         ``(K, grid * grid)`` with mean 1.
     """
-    left, top, right, bottom = crop
+    left, right = ((place - shown[0]) / (shown[2] - shown[0]) for place in crop[::2])
+    top, bottom = ((place - shown[1]) / (shown[3] - shown[1]) for place in crop[1::2])
     height, width = maps.shape[-2:]
     # Cells of about the same size: `resize` then averages over them or interpolates between them.
     rows, columns = _cells(top, bottom, height, maps), _cells(left, right, width, maps)
     places = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1).expand(len(maps), -1, -1, -1)
     part = functional.grid_sample(maps.unsqueeze(1).float(), places, padding_mode="border", align_corners=False)
-    return resize(part.squeeze(1), grid)
+    return resize(part.squeeze(1) * (places.abs() <= 1).all(dim=-1), grid)
 
 
 def _cells(start: float, stop: float, number: int, like: Tensor) -> Tensor:

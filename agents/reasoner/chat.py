@@ -24,7 +24,8 @@ class Encoded:
     Attributes:
         inputs: Of the model, a batch of one.
         asked: Tokens before the answer.
-        image: Positions of the image tokens that show the whole picture, row by row, ``(h * w,)``.
+        image: Positions of the image tokens that show the whole picture, or the model's part of it, row by row,
+            ``(h * w,)``.
         grid: h and w.
         characters: Which of the answer's characters each of its tokens stands for, ``(L, 2)``: the first and the one
             after the last.
@@ -44,6 +45,10 @@ class Encoded:
 
 class Chat:
     """The tokenizer, chat template and preprocessing of one model.
+
+    Attributes:
+        tokenizer: That one.
+        crop: See `Eyes`.
 
     Args:
         name: Folder or hub id.
@@ -67,6 +72,7 @@ class Chat:
                 f"model={name} has no tokenizer.json, without which nothing tells which token says what"
             )
         self._eyes = Eyes(name, config, self.tokenizer, side, commit)
+        self.crop = self._eyes.crop
         self._template = _template(name, self.tokenizer, commit)
         self._image_token_id = config.image_token_id
 

@@ -28,6 +28,10 @@ from PIL import Image
 from torch import Tensor
 
 from agents.reasoner.protocol import ReasonerError
+from agents.thinkjepa.config import WHOLE, Crop
+
+CROP = "crop"
+"""Key of ``config.json``; see `Eyes`."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class Eyes:
         side: Image tokens along a side of a square picture, where a family leaves the choice (Qwen).
         commit: Of a hub model; ``None`` for the one that its default branch is at.
 
+    Attributes:
+        image_token: What stands for a picture in a chat template.
+        crop: The part of a picture that is shown to the model, stretched to the picture's size: that of a model that
+            `make_tiny` made for it, the whole picture for all others.
+
     Raises:
         ReasonerError: The model has no image processor.
     """
@@ -71,11 +80,17 @@ class Eyes:
                 f"model={name} has no image processor: give a folder with preprocessor_config.json"
             ) from error
         self._config, self._tokenizer, self._side = config, tokenizer, side
+        self.crop: Crop = tuple(getattr(config, CROP, WHOLE))
         self.image_token = str(tokenizer.convert_ids_to_tokens(config.image_token_id))
 
     def __call__(self, picture: npt.NDArray[np.uint8]) -> Seen:
         """A picture ``uint8 (H, W, 3)`` of any size."""
-        return self._see(self, Image.fromarray(picture))
+        shown = Image.fromarray(picture)
+        if self.crop != WHOLE:
+            (left, top, right, bottom), (width, height) = self.crop, shown.size
+            box = left * width, top * height, right * width, bottom * height
+            shown = shown.resize(shown.size, Image.Resampling.BICUBIC, box=box)
+        return self._see(self, shown)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the image processor's settings."""

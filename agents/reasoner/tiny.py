@@ -12,8 +12,10 @@ from pydantic import ConfigDict, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from agents.reasoner.loading import read_weights
+from agents.reasoner.preprocess import CROP
 from agents.reasoner.prompt import NEUTRAL, prompt
 from agents.reasoner.protocol import Attempt, ReasonerError
+from agents.thinkjepa.config import WHOLE, Crop, require_crop
 
 _UNKNOWN, _PAD, _END, _IMAGE, _AROUND, _WHOLE = _SPECIAL = (
     "<unk>",
@@ -44,6 +46,7 @@ class TinySizes:
         width: D_VLM, of the language model.
         layers: Its blocks.
         heads: Attention heads, of both.
+        crop: The part of a picture that it is shown; see `Eyes`.
     """
 
     image_size: PositiveInt = 224
@@ -54,8 +57,10 @@ class TinySizes:
     width: PositiveInt = 160
     layers: PositiveInt = 4
     heads: PositiveInt = 4
+    crop: Crop = WHOLE
 
     def __post_init__(self) -> None:
+        require_crop(self.crop)
         if self.image_size % (self.patch_size * self.merge):
             raise ValueError(f"image_size={self.image_size} is no multiple of {self.patch_size} x {self.merge} pixels")
         if self.vision_width % self.heads or self.width % (2 * self.heads):
@@ -144,7 +149,7 @@ def _config(sizes: TinySizes, tokenizer: Any) -> Any:
     from transformers import SmolVLMConfig
 
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
-    return SmolVLMConfig(
+    config = SmolVLMConfig(
         vision_config={
             "hidden_size": sizes.vision_width,
             "intermediate_size": 4 * sizes.vision_width,
@@ -170,6 +175,8 @@ def _config(sizes: TinySizes, tokenizer: Any) -> Any:
         image_token_id=tokenizer.convert_tokens_to_ids(_IMAGE),
         tie_word_embeddings=True,
     )
+    setattr(config, CROP, sizes.crop)
+    return config
 
 
 def _tokenizer(texts: Iterable[str]) -> Any:

@@ -144,7 +144,7 @@ class VLMReasoner:
         maps = torch.stack([part.mean(dim=0) for part in parts])
         if self._config.sinks == "neutral":
             maps = without_sinks(maps, self._looks.get((_digest(picture), NEUTRAL), lambda: self._neutral(picture)))
-        return to_world(maps.unflatten(1, encoded.grid), self._world.encoder.crop, self._world.grid)
+        return to_world(maps.unflatten(1, encoded.grid), self._world.encoder.crop, self._world.grid, self._chat.crop)
 
     def _neutral(self, picture: _Picture) -> Tensor:
         """Where the model looks as it begins to answer `NEUTRAL`, ``(C,)``."""

@@ -19,6 +19,13 @@ Crop = tuple[float, float, float, float]
 WHOLE: Crop = (0.0, 0.0, 1.0, 1.0)
 
 
+def require_crop(crop: Crop) -> None:
+    """Raise `ValueError` for what is no part of a picture."""
+    left, top, right, bottom = crop
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise ValueError(f"crop={crop}: give left, top, right and bottom from 0 to 1")
+
+
 def _require_divisible(what: str, number: int, by_what: str, by: int) -> None:
     if number % by:
         raise ValueError(f"{what}={number} is no multiple of {by_what}={by}")
@@ -54,9 +61,7 @@ class EncoderConfig:
     crop: Crop = WHOLE
 
     def __post_init__(self) -> None:
-        left, top, right, bottom = self.crop
-        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-            raise ValueError(f"crop={self.crop}: give left, top, right and bottom from 0 to 1")
+        require_crop(self.crop)
         if self.kind == "vjepa2" and (self.stem != "linear" or self.window is not None):
             raise ValueError("stem and window are for kind=vit, V-JEPA 2 has its own; leave them away")
         _require_divisible("image_size", self.image_size, "patch_size", self.patch_size)

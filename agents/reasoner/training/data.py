@@ -206,7 +206,7 @@ class Batch:
 def example(chat: Chat, question: Question, picture: npt.NDArray[np.uint8], asks: str, says: str) -> Example:
     """Tokens of a question about a picture and of the whole answer, and where these are to look."""
     tokens = chat.encode(picture, asks, says + chat.tokenizer.eos_token)
-    shown = torch.from_numpy(question.coverage(tokens.grid))
+    shown = torch.from_numpy(question.coverage(tokens.grid, chat.crop))
     near = torch.zeros(len(tokens.characters), shown.shape[1], dtype=torch.bool)
     phrases = sorted({thing.phrase for thing in question.things}, key=len, reverse=True)
     for named in re.finditer(rf"\b(?:{'|'.join(map(re.escape, phrases))})\b", says):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from agents.thinkjepa.config import WHOLE, Crop
 from agents.thinkjepa.training.config import TrainingError
 from harness.plans import Question, Thing
 
@@ -31,10 +32,12 @@ class Seeing(nn.Module):
     Args:
         questions: Whose words are read.
         width: Of a patch's state.
+        crop: The part of pictures that patches are of.
     """
 
-    def __init__(self, questions: Sequence[Question], width: int) -> None:
+    def __init__(self, questions: Sequence[Question], width: int, crop: Crop = WHOLE) -> None:
         super().__init__()
+        self._crop = crop
         phrases = {text for question in questions for thing in question.things for text in (thing.phrase, thing.on)}
         self._words = {word: place for place, word in enumerate(sorted({*" ".join(phrases).split()}))}
         self.readout = nn.Linear(width, 2 * len(self._words))
@@ -44,7 +47,7 @@ class Seeing(nn.Module):
         """Binary cross-entropy over patches and words, divided by the number of words to say; summed over pictures.
 
         Args:
-            patches: Of the vision tower's last layer, ``(B, P, D)``, row by row of a square picture.
+            patches: Of the vision tower's last layer, ``(B, P, D)``, row by row of a square.
             questions: ``B`` of them.
         """
         said = self._said(patches)
@@ -58,7 +61,7 @@ class Seeing(nn.Module):
         told = torch.zeros(side * side, 2, len(self._words), dtype=torch.bool)
         if not question.things:
             return told
-        shown = torch.from_numpy(question.coverage((side, side)))
+        shown = torch.from_numpy(question.coverage((side, side), self._crop))
         most = shown.argmax(dim=0)
         for place, (thing, share) in enumerate(zip(question.things, shown, strict=True)):
             patches = (most == place) & (share > 0) & (share >= share.max().clamp(max=_SHOWN))
@@ -74,7 +77,7 @@ class Seeing(nn.Module):
         """
         side = math.isqrt(patches.shape[1])
         for row, question in zip(self._said(patches), questions, strict=True):
-            for thing, share in zip(question.things, question.coverage((side, side)), strict=True):
+            for thing, share in zip(question.things, question.coverage((side, side), self._crop), strict=True):
                 if thing.on and share.any() and any(self._places(thing)):
                     both = list(zip(row[int(share.argmax())], self._places(thing), strict=True))
                     hits = [len({*words} & {*says.topk(len(words)).indices.tolist()}) for says, words in both]

@@ -68,7 +68,7 @@ class Tuning(nn.Module):
         self._device = torch.device("cpu")
         self._seeing: Seeing | None = None
         if config.weights.sees:
-            self._seeing = Seeing(data.train, vision_tower(loaded.model).config.hidden_size)
+            self._seeing = Seeing(data.train, vision_tower(loaded.model).config.hidden_size, chat.crop)
 
     def place(self, device: torch.device) -> None:
         """Bring the model to a device."""

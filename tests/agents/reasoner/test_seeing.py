@@ -22,7 +22,10 @@ from agents.thinkjepa.training.loop import ExitCode
 from harness.dataset import encode_image
 from harness.plans import Question, Thing
 
-SIZES = "sizes={image_size:32,patch_size:8,merge:2,vision_width:32,vision_layers:1,width:48,layers:2,heads:2}"
+SIZES = (
+    "sizes={image_size:32,patch_size:8,merge:2,vision_width:32,vision_layers:1,width:48,layers:2,heads:2,"
+    "crop:[0,0.4,1,0.9]}"
+)
 EYES = ["weights={answers:0,looks:0,sees:1}", SIZES, "device=cpu", "batch=8", "pieces=2", "health_samples=8"]
 CUBE = Thing("cube", "red cube", "zone", 0.4, 0.4)
 TOWER = Thing("top", "blue cube", "red cube", 0.4, 0.33)
@@ -69,6 +72,15 @@ def test_a_thing_between_patches_is_told_by_the_one_that_shows_most() -> None:
     seeing = Seeing([between], 8)
     assert seeing.targets(between, 2).any(dim=2).any(dim=1).nonzero().flatten().tolist() == [1]
     assert (between.coverage((2, 2)) < 0.25).all()
+
+
+def test_patches_are_those_of_the_part_that_is_shown() -> None:
+    shown = question(CUBE, TOWER, ZONE, BIN)
+    seeing = Seeing([shown], 8, crop=(4 / 14, 4 / 14, 11 / 14, 11 / 14))
+    part, whole = seeing.targets(shown, 7), Seeing([shown], 8).targets(shown, 14)
+    torch.testing.assert_close(part.unflatten(0, (7, 7)), whole.unflatten(0, (14, 14))[4:11, 4:11])
+    assert words(seeing, whole.any(dim=0)[0]) == ["bin", "blue", "cube", "red", "zone"]
+    assert words(seeing, part.any(dim=0)[0]) == ["blue", "cube", "red", "zone"], "the bin lies beyond"
 
 
 def test_nothing_there_and_words_that_were_never_taught() -> None:

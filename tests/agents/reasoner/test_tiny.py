@@ -47,6 +47,23 @@ def test_texts_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     assert chat.tokenizer.unk_token_id not in asked
 
 
+def test_a_model_may_be_shown_a_part_of_pictures(tmp_path: Path) -> None:
+    folder = str(make_tiny(TEXTS, tmp_path, replace(SMALL, crop=(0.25, 0.5, 0.75, 1.0))))
+    chat = Chat(folder, AutoConfig.from_pretrained(folder), side=1)
+    assert chat.crop == (0.25, 0.5, 0.75, 1.0)
+    whole = picture(height=64, width=64)
+    beside, within = whole.copy(), whole.copy()
+    beside[:28], beside[:, :12], beside[:, 52:] = 255, 255, 255
+    within[40:44, 30:34] = 255
+    seen, same, other = (chat.encode(p, prompt(TEXTS[0])).inputs["pixel_values"] for p in (whole, beside, within))
+    torch.testing.assert_close(seen, same)
+    moved = (seen - other).abs().sum(dim=(0, 1, 2)).nonzero()
+    assert moved.min(dim=0).values.tolist() == pytest.approx([8, 14], abs=4)
+    assert moved.max(dim=0).values.tolist() == pytest.approx([12, 18], abs=4)
+    with pytest.raises(ValueError, match=r"crop=.*: give left, top, right and bottom from 0 to 1"):
+        replace(SMALL, crop=(0.5, 0, 0.5, 1))
+
+
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     one, same, other = (make_tiny(TEXTS, tmp_path / n, SMALL, seed=s) for n, s in (("a", 0), ("b", 0), ("c", 1)))
     weights = [(folder / "model.safetensors").read_bytes() for folder in (one, same, other)]

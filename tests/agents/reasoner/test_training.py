@@ -48,6 +48,7 @@ SIZES = {
     "width": 48,
     "layers": 2,
     "heads": 2,
+    "crop": [0, 0, 1, 1],
 }
 SMALL = [
     f"sizes={{{','.join(f'{key}:{value}' for key, value in SIZES.items())}}}",

@@ -24,6 +24,7 @@ from agents.reasoner.loading import VLMConfig
 from agents.reasoner.prompt import parse, prompt
 from agents.reasoner.vlm import VLMReasoner
 from agents.thinkjepa.checkpoints import SHIPPED
+from agents.thinkjepa.config import WHOLE
 from harness.config import compose_runs
 from harness.identity import difference
 from harness.runs import prepare
@@ -323,6 +324,16 @@ def test_a_crop_between_the_cells_keeps_places() -> None:
     maps = torch.zeros(1, 14, 14)
     maps[0, :5] = 1.0  # above the crop
     torch.testing.assert_close(to_world(maps, crop, 8), torch.ones(1, 64))
+
+
+def test_maps_over_a_part_are_brought_to_their_place() -> None:
+    shown = (0.25, 0.5, 0.75, 1.0)
+    part = torch.rand(2, 4, 4, generator=torch.Generator().manual_seed(0))
+    whole = torch.zeros(2, 8, 8)
+    whole[:, 4:, 2:6] = part
+    torch.testing.assert_close(to_world(part, WHOLE, 8, shown), to_world(whole, WHOLE, 8))
+    torch.testing.assert_close(to_world(part, shown, 4, shown), (part / part.mean(dim=(1, 2), keepdim=True)).flatten(1))
+    torch.testing.assert_close(to_world(part, (0.25, 0.5, 0.5, 0.75), 2, shown), to_world(part[:, :2, :2], WHOLE, 2))
 
 
 def test_a_neutral_question_takes_out_what_is_always_looked_at(folders: Any) -> None:
