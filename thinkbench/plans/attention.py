@@ -40,12 +40,12 @@ class Looked:
 def looked(question: Question, answered: Answered, answers: Answers) -> Iterator[Looked]:
     """One for each sub-goal with attention that names things of the question of which something is seen."""
     shown = question.coverage((answers.grid, answers.grid), answers.crop)
+    things = shown.sum(axis=0)
     for said, attention in zip(answered.subgoals, answered.attention, strict=True):
         named = shown[_named(said.objects, question.things)].sum(axis=0)
         if attention is None or not named.any():
             continue
         weights = np.array(attention) / max(sum(attention), 1e-12)
-        things = shown.sum(axis=0)
         mass, even_mass = float(weights @ named), float(named.mean())
         yield Looked(
             mass=mass,
