@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import transformers
 
+from agents.reasoner.loading import VLMConfig
 from agents.reasoner.prompt import prompt
 
 FAMILIES = ("qwen2_5_vl", "qwen3_vl", "smolvlm", "idefics3", "llava_next")
@@ -118,3 +119,13 @@ def save(family: str, folder: Path) -> str:
                 parameter.normal_(std=0.3)
     model.save_pretrained(folder)
     return str(folder)
+
+
+def vlm_config(folder: str, **settings: Any) -> VLMConfig:
+    """How tests use a model."""
+    return VLMConfig(model=folder, side=SIDE, device="cpu", **settings)
+
+
+def load(folder: str, attention: str) -> Any:
+    """The model itself."""
+    return transformers.AutoModelForImageTextToText.from_pretrained(folder, attn_implementation=attention).eval()

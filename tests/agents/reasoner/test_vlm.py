@@ -11,24 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from huggingface_hub import constants
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
 from agents.reasoner import Attempt, ReasonerError, SubGoal
 from agents.reasoner.attention import install, to_world, watching
 from agents.reasoner.chat import Chat, Encoded
-from agents.reasoner.loading import VLMConfig
 from agents.reasoner.prompt import parse, prompt
 from agents.reasoner.vlm import VLMReasoner
-from agents.thinkjepa.checkpoints import SHIPPED
 from agents.thinkjepa.config import WHOLE
-from harness.config import compose_runs
-from harness.identity import difference
-from harness.runs import prepare
-from tests.agents.reasoner.families import ANSWER, FAMILIES, GRIDS, SIDE, image_processor, save, tokenizer
+from tests.agents.reasoner.families import ANSWER, FAMILIES, GRIDS, SIDE, image_processor, load, tokenizer, vlm_config
 from tests.agents.reasoner.pictures import picture, see, view
 from tests.agents.thinkjepa.tiny import world_config
 
@@ -37,18 +30,9 @@ WORLD = world_config(grid=4)
 TASK = "lift the cube"
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return {family: save(family, tmp_path_factory.mktemp(family)) for family in FAMILIES}
-
-
 @pytest.fixture(params=FAMILIES)
 def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-def config(folder: str, **settings: Any) -> VLMConfig:
-    return VLMConfig(model=folder, side=SIDE, device="cpu", **settings)
 
 
 def answering(reasoner: VLMReasoner, answer: str = ANSWER, end: bool = True) -> list[int]:
@@ -66,10 +50,6 @@ def answering(reasoner: VLMReasoner, answer: str = ANSWER, end: bool = True) -> 
 
 def chat(folder: str) -> Chat:
     return Chat(folder, transformers.AutoConfig.from_pretrained(folder), SIDE)
-
-
-def load(folder: str, attention: str) -> Any:
-    return transformers.AutoModelForImageTextToText.from_pretrained(folder, attn_implementation=attention).eval()
 
 
 @torch.no_grad()
@@ -203,7 +183,7 @@ def test_image_tokens_show_the_picture_row_by_row(cell: tuple[int, int], family:
 
 
 def test_sub_goals_come_with_attention_embedding_and_reasons(family: str, folders: Any) -> None:
-    reasoner = VLMReasoner(config(folders[family], layers="middle"), WORLD)
+    reasoner = VLMReasoner(vlm_config(folders[family], layers="middle"), WORLD)
     asked = answering(reasoner)
     answer = reasoner.answer(view(TASK), see())
     assert (answer.text, answer.reasoning) == (ANSWER, "I see a cube .")
@@ -247,7 +227,7 @@ def test_the_most_likely_tokens_are_said_whatever_the_model_would_rather_do(
     own = {"bos_token_id": 6, "eos_token_id": 2, "pad_token_id": 1, "suppress_tokens": [*range(10, 40)]}
     own |= {"num_beams": 3, "repetition_penalty": 9.0, "no_repeat_ngram_size": 1, "do_sample": True, "temperature": 9.0}
     (folder / "generation_config.json").write_text(json.dumps(own))
-    reasoner = VLMReasoner(config(str(folder), max_new_tokens=8), WORLD)
+    reasoner = VLMReasoner(vlm_config(str(folder), max_new_tokens=8), WORLD)
     generate, said = reasoner._model.generate, []
     reasoner._model.generate = lambda **given: said.append(generate(**given)) or said[-1]
     with pytest.raises(ReasonerError, match=r"states no sub-goal"):
@@ -257,14 +237,14 @@ def test_the_most_likely_tokens_are_said_whatever_the_model_would_rather_do(
 
 
 def test_an_answer_without_sub_goals_may_have_been_cut_off(folders: Any) -> None:
-    reasoner = VLMReasoner(config(folders["smolvlm"], max_new_tokens=4), WORLD)
+    reasoner = VLMReasoner(vlm_config(folders["smolvlm"], max_new_tokens=4), WORLD)
     answering(reasoner, "I se", end=False)
     with pytest.raises(ReasonerError, match=r"states no sub-goal.*cut off, give more than max_new_tokens=4"):
         reasoner.propose(view(TASK), see())
 
 
 def test_an_embedding_is_repeatable(family: str, folders: Any) -> None:
-    reasoner = VLMReasoner(config(folders[family]), WORLD)
+    reasoner = VLMReasoner(vlm_config(folders[family]), WORLD)
     reasoner.look(SubGoal("Lift the cube", None), view(TASK), see())
     assert torch.equal(reasoner.embed("Lift the cube"), reasoner.embed("Lift the cube"))
     embedding = reasoner.embed("drop it")
@@ -273,7 +253,7 @@ def test_an_embedding_is_repeatable(family: str, folders: Any) -> None:
 
 
 def test_an_embedding_is_the_mean_of_the_final_states(folders: Any) -> None:
-    reasoner = VLMReasoner(config(folders["llava_next"]), WORLD)
+    reasoner = VLMReasoner(vlm_config(folders["llava_next"]), WORLD)
     tokens = tokenizer()("Lift it", return_tensors="pt")["input_ids"]
     with torch.no_grad():
         states = load(folders["llava_next"], "eager")(input_ids=tokens, output_hidden_states=True).hidden_states[-1]
@@ -284,7 +264,7 @@ def test_an_embedding_is_the_mean_of_the_final_states(folders: Any) -> None:
 
 @pytest.fixture
 def reasoner(folders: Any) -> VLMReasoner:
-    return VLMReasoner(config(folders["qwen2_5_vl"]), WORLD)
+    return VLMReasoner(vlm_config(folders["qwen2_5_vl"]), WORLD)
 
 
 def test_looking_at_another_picture_moves_the_attention_only(reasoner: VLMReasoner) -> None:
@@ -308,7 +288,7 @@ def test_a_cropped_world_gets_the_attention_of_its_part(folders: Any) -> None:
     whole = replace(WORLD, grid=3)
     maps = []
     for world in (whole, right):
-        reasoner = VLMReasoner(config(folders["qwen3_vl"]), world)
+        reasoner = VLMReasoner(vlm_config(folders["qwen3_vl"]), world)
         answering(reasoner)
         maps.append(reasoner.propose(view(TASK), see())[0].attention)
     cells = maps[0].reshape(3, 3)[:2, 1:].flatten()
@@ -338,7 +318,7 @@ def test_maps_over_a_part_are_brought_to_their_place() -> None:
 
 def test_a_neutral_question_takes_out_what_is_always_looked_at(folders: Any) -> None:
     world = replace(WORLD, grid=3)
-    plain, cleared = (VLMReasoner(config(folders["qwen2_5_vl"], sinks=s), world) for s in ("none", "neutral"))
+    plain, cleared = (VLMReasoner(vlm_config(folders["qwen2_5_vl"], sinks=s), world) for s in ("none", "neutral"))
     for reasoner in (plain, cleared):
         answering(reasoner)
     one, other = plain.propose(view(TASK), see())[0].attention, cleared.propose(view(TASK), see())[0].attention
@@ -350,13 +330,13 @@ def test_a_neutral_question_takes_out_what_is_always_looked_at(folders: Any) -> 
 
 
 def test_an_answer_that_is_cut_off_loses_its_last_line(folders: Any) -> None:
-    reasoner = VLMReasoner(config(folders["smolvlm"], max_new_tokens=len(ANSWER)), WORLD)
+    reasoner = VLMReasoner(vlm_config(folders["smolvlm"], max_new_tokens=len(ANSWER)), WORLD)
     answering(reasoner, end=False)
     assert [subgoal.text for subgoal in reasoner.propose(view(TASK), see())] == ["Lift the cube"]
 
 
 def test_few_answers_are_kept(folders: Any) -> None:
-    reasoner = VLMReasoner(config(folders["smolvlm"], remembered=1), WORLD)
+    reasoner = VLMReasoner(vlm_config(folders["smolvlm"], remembered=1), WORLD)
     asked = answering(reasoner)
     for seed in (0, 1, 1, 0):
         reasoner.propose(view(TASK), see(seed))
@@ -366,183 +346,3 @@ def test_few_answers_are_kept(folders: Any) -> None:
 def test_a_task_with_an_image_token_is_refused(reasoner: VLMReasoner) -> None:
     with pytest.raises(ReasonerError, match="contains the model's own <image>"):
         reasoner.propose(view("lift <image>"), see())
-
-
-@pytest.mark.parametrize(("layers", "chosen"), [("last", (3,)), ("middle", (1, 2)), ((0, 2), (0, 2))])
-def test_layers(layers: Any, chosen: tuple[int, ...], folders: Any) -> None:
-    assert VLMReasoner(config(folders["smolvlm"], layers=layers), WORLD)._layers == chosen
-
-
-def test_what_cannot_be_loaded_says_what_to_do(folders: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ReasonerError, match="has layers 0 to 3"):
-        VLMReasoner(config(folders["smolvlm"], layers=(4,)), WORLD)
-    with pytest.raises(ValueError, match="layers"):
-        config(folders["smolvlm"], layers=())
-    with pytest.raises(ReasonerError, match="give a hub id, or a folder"):
-        VLMReasoner(config(str(tmp_path / "none")), WORLD)
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"}))
-    with pytest.raises(ReasonerError, match="model_type=vit; supported are qwen2_5_vl, "):
-        VLMReasoner(config(str(tmp_path)), WORLD)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ReasonerError, match="give device=cpu"):
-        VLMReasoner(VLMConfig(model=folders["smolvlm"], device="cuda"), WORLD)
-
-
-@pytest.mark.parametrize(
-    ("file", "message"),
-    [
-        ("tokenizer.json", "tokenizer"),
-        ("preprocessor_config.json", "no image processor"),
-        ("chat_template.jinja", "no chat template"),
-        ("model.safetensors", "pickled weights are never read"),
-    ],
-)
-def test_a_model_with_a_part_missing_is_refused(file: str, message: str, tmp_path: Path) -> None:
-    folder = Path(save("smolvlm", tmp_path))
-    if file == "model.safetensors":
-        torch.save({}, folder / "pytorch_model.bin")
-    (folder / file).unlink()
-    with pytest.raises(ReasonerError, match=message):
-        VLMReasoner(config(str(folder)), WORLD)
-
-
-def without(name: str, folder: Path) -> None:
-    weights = load_file(folder / "model.safetensors")
-    del weights[name]
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
-
-
-def of_another_shape(name: str, folder: Path) -> None:
-    weights = load_file(folder / "model.safetensors") | {name: torch.zeros(3, 5)}
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
-
-
-def cut_off(_: str, folder: Path, name: str = "model.safetensors") -> None:
-    file = folder / name
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-
-
-def pointer(_: str, folder: Path) -> None:
-    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
-
-
-DAMAGE = [
-    (without, r"\({name} is missing\); fetch it again"),
-    (of_another_shape, r"\({name} is \(3, 5\) instead of \(48, 32\)\); fetch it again"),
-    (cut_off, r"has weights that cannot be read \(Error while deserializing header: .*\); fetch it again"),
-    (pointer, r"has weights that cannot be read \(Error while deserializing header: .*\); fetch it again"),
-]
-
-
-@pytest.mark.parametrize(("damage", "message"), DAMAGE)
-def test_weights_that_are_missing_or_damaged_are_refused(
-    damage: Any, message: str, folders: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    folder = shutil.copytree(folders["smolvlm"], tmp_path / "model")
-    name = "model.text_model.layers.1.mlp.up_proj.weight"
-    damage(name, folder)
-    capfd.readouterr()
-    with pytest.raises(ReasonerError, match=f"^model={folder} .*{message.format(name=name)}") as refused:
-        VLMReasoner(config(str(folder)), WORLD)
-    assert "\n" not in str(refused.value)
-    assert "REPORT" not in capfd.readouterr().err
-
-
-def test_weights_that_are_shared_need_not_be_there_twice() -> None:
-    from safetensors import safe_open
-
-    with safe_open(SHIPPED / "tiny-reasoner" / "model.safetensors", "pt") as weights:
-        assert "lm_head.weight" not in weights.keys()  # noqa: SIM118
-    VLMReasoner(VLMConfig(device="cpu"), WORLD)
-
-
-OLD, NEW = "1" * 40, "2" * 40
-HUB_ID = "organisation/name"
-
-
-@pytest.fixture
-def hub(folders: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the hub's own client finds offline: a model tagged v1, of which the default branch has broken every file."""
-    root = tmp_path / "models--organisation--name"
-    shutil.copytree(folders["smolvlm"], root / "snapshots" / OLD)
-    for path in (root / "snapshots" / OLD).iterdir():
-        broken = root / "snapshots" / NEW / path.name
-        broken.parent.mkdir(exist_ok=True)
-        broken.write_text('{"model_type": "vit"}')
-    (root / "refs").mkdir()
-    for name, commit in (("v1", OLD), ("main", NEW)):
-        (root / "refs" / name).write_text(commit)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    return root
-
-
-@pytest.mark.parametrize("revision", ["v1", OLD])
-def test_all_of_a_hub_model_is_of_its_revision(revision: str, hub: Path, folders: Any) -> None:
-    reasoner = VLMReasoner(config(HUB_ID, revision=revision), WORLD)
-    assert reasoner.revision == OLD
-    here = VLMReasoner(config(folders["smolvlm"]), WORLD)
-    assert torch.equal(reasoner.embed("Lift the cube"), here.embed("Lift the cube"))
-    assert reasoner._chat._template == here._chat._template
-
-
-def test_a_hub_model_is_of_the_default_branch_unless_told_otherwise(hub: Path) -> None:
-    with pytest.raises(ReasonerError, match="model_type=vit"):
-        VLMReasoner(config(HUB_ID), WORLD)
-    (hub / "refs" / "main").write_text(OLD)
-    assert VLMReasoner(config(HUB_ID), WORLD).revision == OLD
-
-
-def test_revisions_that_are_not_there_are_refused(hub: Path, folders: Any) -> None:
-    with pytest.raises(
-        ReasonerError, match=r"name with revision=v2: .*the hub did not give it.*check the name, the rev"
-    ):
-        VLMReasoner(config(HUB_ID, revision="v2"), WORLD)
-    with pytest.raises(ReasonerError, match=r"^revision=v1 is for models of the hub, and .* is a folder; leave"):
-        VLMReasoner(config(folders["smolvlm"], revision="v1"), WORLD)
-
-
-def test_the_commit_of_a_hub_model_is_part_of_a_run(hub: Path) -> None:
-    def identity(*words: str) -> dict[str, Any]:
-        (composed,) = compose_runs(["benchmark=subgoals", "agent=vlm_only", f"agent.vlm.model={HUB_ID}", *words])
-        return prepare(composed).identity.to_dict()
-
-    pinned = identity("agent.vlm.revision=v1")
-    assert pinned["checkpoints"] == {"vlm.model": OLD}
-    assert pinned["agent"]["vlm"] == {"model": HUB_ID, "revision": "v1"}
-    (hub / "refs" / "main").write_text(OLD)
-    before = identity()
-    moved = hub / "snapshots" / ("3" * 40)
-    shutil.copytree(hub / "snapshots" / OLD, moved)
-    (hub / "refs" / "main").write_text(moved.name)
-    assert difference(before, identity()) == [f"checkpoints.vlm.model: {OLD} -> {moved.name}"]
-
-
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
-def test_an_adapter_is_added(folders: Any, tmp_path: Path) -> None:
-    peft = pytest.importorskip("peft")
-    settings = peft.LoraConfig(
-        r=2, lora_alpha=4, target_modules=r".*text_model.*\.(q_proj|v_proj)", init_lora_weights=False
-    )
-    torch.manual_seed(0)
-    adapted = peft.get_peft_model(load(folders["smolvlm"], "sdpa"), settings)
-    adapted.save_pretrained(tmp_path)
-    with_it = VLMReasoner(config(folders["smolvlm"], lora=tmp_path), WORLD)
-    without = VLMReasoner(config(folders["smolvlm"]), WORLD)
-    tokens = tokenizer()("Lift it", return_tensors="pt")["input_ids"]
-    with torch.no_grad():
-        states = adapted.eval()(input_ids=tokens, output_hidden_states=True).hidden_states[-1]
-    expected = functional.layer_norm(states[0, 1:].mean(dim=0), (32,))
-    torch.testing.assert_close(with_it.embed("Lift it"), expected, rtol=1e-3, atol=1e-4)
-    assert not torch.allclose(without.embed("Lift it"), expected, atol=1e-2)
-
-    with pytest.raises(ReasonerError, match="does not fit this model"):
-        VLMReasoner(config(folders["qwen3_vl"], lora=tmp_path), WORLD)
-    cut_off("", tmp_path, "adapter_model.safetensors")
-    with pytest.raises(
-        ReasonerError, match=r"^lora=.* cannot be read \(Error while deserializing header.*fetch it again"
-    ):
-        VLMReasoner(config(folders["smolvlm"], lora=tmp_path), WORLD)
-    (tmp_path / "adapter_model.safetensors").rename(tmp_path / "adapter_model.bin")
-    with pytest.raises(ReasonerError, match=r"holds no adapter_model\.safetensors"):
-        VLMReasoner(config(folders["smolvlm"], lora=tmp_path), WORLD)
