@@ -162,6 +162,10 @@ class RayExecutor:
         try:
             # Without an address Ray would join a cluster that somebody left running here, and refuse the options.
             ray.init(address=self._address or "local", **options)
+        except SystemExit:  # Ray's answer to SIGTERM while it starts; its alarm would abort us three seconds later
+            signal.alarm(0)
+            ray.shutdown()
+            raise InterruptedRunError from None
         except (ConnectionError, RayError) as error:
             raise WorkerStartError(
                 f"cannot connect to Ray at ray.address={self._address}: {error} (where the cluster wants a token, set "

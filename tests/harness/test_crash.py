@@ -89,8 +89,8 @@ def _wait_for_news(run_dir: Path, before: set[str], process: object, patience: f
 def test_signals_leave_a_resumable_run(number: signal.Signals, executor: str, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     process = spawn_toy(run_dir, *SLOW, f"executor={executor}")
-    deadline = time.monotonic() + 60
-    while not finished_keys(run_dir) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 300
+    while not finished_keys(run_dir) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
@@ -102,6 +102,22 @@ def test_signals_leave_a_resumable_run(number: signal.Signals, executor: str, tm
     assert len(results(run_dir)) == 60
     with RunReader(run_dir) as reader:
         assert [session["ending"] for session in reader.sessions()] == ["interrupted", "completed"]
+
+
+@pytest.mark.parametrize("wait", [1.5, *(pytest.param(s, marks=pytest.mark.slow) for s in (0.0, 0.5, 1.0, 2.0, 2.5))])
+def test_a_signal_while_ray_starts_leaves_a_resumable_run(wait: float, tmp_path: Path) -> None:
+    process = spawn_toy(tmp_path, *SLOW, "executor=ray")
+    assert process.stderr is not None
+    assert "at the start" in process.stderr.readline()
+    time.sleep(wait)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 3, err
+    assert out.splitlines()[-1] == str(tmp_path)
+    with RunReader(tmp_path) as reader:
+        assert [session["ending"] for session in reader.sessions()] == ["interrupted"]
+    assert main(["resume", str(tmp_path)]) == 0
+    assert len(results(tmp_path)) == 60
 
 
 def test_resume_refuses_what_changed_and_says_what(
