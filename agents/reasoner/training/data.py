@@ -26,6 +26,8 @@ DESCRIBE = f"{IMAGE}\nWhat is there, what does it rest on, and where is it?"
 
 _OF_TOKENS = ("input_ids", "attention_mask", "mm_token_type_ids")
 _IGNORED = -100
+_LENGTHS = 32
+"""Lengths are padded to multiples of this: matrix kernels are compiled anew for every shape."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,9 @@ class Batch:
             yield self._collated(ordered[first : first + size])
 
     def _collated(self, examples: Sequence[Example]) -> Piece:
-        longest = max(map(len, examples))
+        answers = [example.encoded.inputs["input_ids"][:, example.encoded.asked :] for example in examples]
+        most = _rounded_up(max(one.shape[1] for one in answers))
+        longest = _rounded_up(max(most + 1, *map(len, examples)))
         inputs = {}
         for name in examples[0].encoded.inputs:
             rows = [example.encoded.inputs[name] for example in examples]
@@ -190,8 +194,6 @@ class Batch:
                 fill = self.padding if name == "input_ids" else 0
                 rows = [_padded(row, longest, fill) for row in rows]
             inputs[name] = torch.cat(rows).to(self.device)
-        answers = [example.encoded.inputs["input_ids"][:, example.encoded.asked :] for example in examples]
-        most = max(one.shape[1] for one in answers)
         labels = torch.cat([_padded(one, most, _IGNORED) for one in answers])
         near = torch.zeros(len(examples), most, longest, dtype=torch.bool)
         image = torch.zeros(len(examples), 1, longest, dtype=torch.bool)
@@ -215,6 +217,10 @@ def example(chat: Chat, question: Question, picture: npt.NDArray[np.uint8], asks
             if thing.phrase == named[0]:
                 near[rows] |= (share > 0) & (share >= share.max() / 2)
     return Example(tokens, near, question)
+
+
+def _rounded_up(length: int) -> int:
+    return -(-length // _LENGTHS) * _LENGTHS
 
 
 def _padded(row: Tensor, length: int, fill: int) -> Tensor:
