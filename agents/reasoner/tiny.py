@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from pydantic import ConfigDict, PositiveInt
 from pydantic.dataclasses import dataclass
+from torch import Tensor
 
 from agents.reasoner.loading import read_weights
 from agents.reasoner.preprocess import CROP
@@ -25,6 +26,7 @@ _UNKNOWN, _PAD, _END, _IMAGE, _AROUND, _WHOLE = _SPECIAL = (
     "<fake_token_around_image>",
     "<global-img>",
 )
+_CONNECTOR = "model.connector.modality_projection.proj.weight"
 _PIECES = r" ?[A-Za-z]+| ?[^\sA-Za-z0-9]|[0-9]|\s"
 _TEMPLATE = (
     "{% for message in messages %}{% for part in message['content'] %}"
@@ -88,8 +90,9 @@ def make_tiny(
         folder: Made if it is missing.
         sizes: ``None`` for the default ones.
         seed: Of its weights.
-        init: Folder of another such model, of the same sizes, whose weights it begins with; words that only one of the
-            two knows do not matter.
+        init: Folder of another such model whose weights it begins with. Words that only one of the two knows do not
+            matter; ``merge`` and ``crop`` may differ, where a token of patches that are alike says the same as before;
+            other sizes must not.
 
     Returns:
         ``folder``.
@@ -127,7 +130,11 @@ def _begin_with(model: Any, tokenizer: Any, folder: Path) -> None:
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     known = [(own, words[word]) for word, own in vocabulary.items() if word in words]
     here, there = (torch.tensor(ids) for ids in zip(*known, strict=True))
-    weights, old = dict(model.named_parameters()), dict(other.named_parameters())
+    weights: dict[str, Tensor] = dict(model.named_parameters())
+    old: dict[str, Tensor] = dict(other.named_parameters())
+    before, now = (getattr(one.config, "scale_factor", 0) ** 2 for one in (other, model))
+    if 0 < before != now:
+        old[_CONNECTOR] = _merged_anew(old[_CONNECTOR], before, now)
     of_words = {name for name, weight in weights.items() if weight is model.get_input_embeddings().weight}
 
     def shapes(of: dict[str, Any]) -> set[tuple[str, tuple[int, ...]]]:
@@ -136,13 +143,21 @@ def _begin_with(model: Any, tokenizer: Any, folder: Path) -> None:
 
     if different := shapes(weights) ^ shapes(old):
         name, _ = min(different)
-        raise ReasonerError(f"init={folder} has other sizes ({name}); give one that was made with the same `sizes`")
+        raise ReasonerError(
+            f"init={folder} has other sizes ({name}); give one of the same `sizes` (merge and crop apart)"
+        )
     with torch.no_grad():
         for name, weight in weights.items():
             if name in of_words:
                 weight[here] = old[name][there]
             else:
                 weight.copy_(old[name])
+
+
+def _merged_anew(weight: Tensor, before: int, now: int) -> Tensor:
+    """What makes an image token of some patches, for another number of them."""
+    of_one: Tensor = weight.unflatten(1, (before, -1)).sum(dim=1)
+    return of_one.repeat(1, now) / now
 
 
 def _config(sizes: TinySizes, tokenizer: Any) -> Any:

@@ -92,8 +92,8 @@ class ReasonerConfig(LoopConfig):
         data: What is trained on.
         model: ``tiny``, which is made from the words of the data and trained as a whole; or a folder or hub id.
         sizes: Of ``tiny``.
-        init: Whose weights ``tiny`` begins with: an earlier one of the same sizes, its folder or the name of a shipped
-            one.
+        init: Whose weights ``tiny`` begins with: an earlier one of the same sizes but for ``merge`` and ``crop``, its
+            folder or the name of a shipped one.
         lora: The adapter that another model gets; ``None`` trains all its weights. ``tiny`` has none.
         checkpointing: Whether activations are computed twice instead of kept, for models that need much memory.
         pieces: A batch goes through the model in so many pieces of answers of like length, which pads them less.

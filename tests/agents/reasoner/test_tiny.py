@@ -99,6 +99,21 @@ def test_a_model_begins_with_the_weights_of_another(tmp_path: Path) -> None:
             make_tiny(TEXTS, tmp_path / "wrong", SMALL, init=tmp_path / wrong_init)
 
 
+def test_patches_that_are_alike_say_the_same_whatever_their_number(tmp_path: Path) -> None:
+    patches = torch.randn(1, 1, SMALL.vision_width, generator=torch.Generator().manual_seed(0)).repeat(1, 16, 1)
+    fine, coarse = SMALL, replace(SMALL, merge=2)
+    for before, now in ((coarse, fine), (fine, coarse)):
+        folders = [make_tiny(TEXTS, tmp_path / f"old-{before.merge}", before, seed=1)]
+        folders += [make_tiny(TEXTS, tmp_path / f"{now.merge}", now, init=folders[0])]
+        models = [AutoModelForImageTextToText.from_pretrained(folder).model for folder in folders]
+        with torch.no_grad():
+            said = [model.connector(patches) for model in models]
+        assert [one.shape[1] for one in said] == [(4 // sizes.merge) ** 2 for sizes in (before, now)]
+        torch.testing.assert_close(said[0][:, :1], said[1][:, :1])
+        torch.testing.assert_close(said[1], said[1][:, :1].expand_as(said[1]))
+        torch.testing.assert_close(*(model.text_model.layers[0].mlp.up_proj.weight for model in models))
+
+
 @pytest.mark.parametrize("sizes", [{"image_size": 100}, {"width": 100, "heads": 3}])
 def test_sizes_that_do_not_fit_are_refused(sizes: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"no multiple of|do not fit"):
