@@ -144,7 +144,12 @@ class RayExecutor:
                     ray.shutdown()
 
     def _connect(self) -> bool:
-        """Connect to Ray; whether it was started by us. Ray's own SIGTERM handler is put aside: ours must stay."""
+        """Connect to Ray; whether it was started by us. Ray's own SIGTERM handler is put aside: ours must stay.
+
+        Raises:
+            InterruptedRunError: SIGTERM came while Ray started.
+            WorkerStartError: There is no cluster, or not enough of it.
+        """
         if ray.is_initialized():
             return False
         _check_address(self._address)

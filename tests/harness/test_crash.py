@@ -89,9 +89,7 @@ def _wait_for_news(run_dir: Path, before: set[str], process: object, patience: f
 def test_signals_leave_a_resumable_run(number: signal.Signals, executor: str, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     process = spawn_toy(run_dir, *SLOW, f"executor={executor}")
-    deadline = time.monotonic() + 300
-    while not finished_keys(run_dir) and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.02)
+    _wait_for_news(run_dir, set(), process, patience=300)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 3, err
