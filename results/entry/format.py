@@ -22,7 +22,7 @@ An entry is a ZIP archive (stored or deflated, no ZIP64, no comment, nothing bef
 
 There is no code in it, nothing is unpacked to disk, and no class is named by it: the classes of benchmark and protocol
 are those of the reader's own configuration, and the agent's is only printed. The submitter's configuration and command
-line are in it as they were, paths included.
+line are in it as they were, paths included, but for ``run_dir``: where the run lay says nothing of it.
 
 **What reading refuses** (`open_entry`): anything that is not of this form, larger than the bounds below, or at odds
 with itself: members that do not have their hash; unknown, missing, repeated or null columns; numbers that are not
@@ -67,6 +67,8 @@ MEMBERS = (MANIFEST, FACTS, *(f"{table}.jsonl" for table in ROW_TABLES), *(f"{na
 
 FACT_NAMES = ("identity", "run_key", "protocol_hash", "config", "deviations", "suite_size", "privileged")
 JSON_COLUMNS = {"sessions": "provenance", "episodes": "spec", "stages": "metrics", "events": "data"}
+WHERE = "run_dir"
+"""What is left out of the configuration and of commands: the folder that a run was written to."""
 LEFT_OUT = ("facts", "traceback", "video")
 """Columns of the store that entries do not have: ``facts`` follow from ``spec``."""
 

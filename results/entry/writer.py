@@ -26,6 +26,7 @@ from results.entry.format import (
     ROW_TABLES,
     TABLES,
     VERSION,
+    WHERE,
     EntryError,
     derived_tables,
     printable,
@@ -61,8 +62,9 @@ def entry_members(reader: RunReader) -> dict[str, bytes]:
     """The members of a run's entry by name."""
     config = reader.meta("config")
     benchmark = build_benchmark(config["benchmark"], config["protocol"])
+    facts = {name: reader.meta(name) for name in FACT_NAMES} | {"config": config | {WHERE: None}}
     members = {
-        FACTS: _json(printable({name: reader.meta(name) for name in FACT_NAMES})),
+        FACTS: _json(printable(facts)),
         TABLES: _json(derived_tables(benchmark.summarise(reader.frame()))),
         **{f"{table}.jsonl": b"".join(_rows(reader, table)) for table in ROW_TABLES},
         **{f"{name}.bin": b"".join(_arrays(reader, name)) for name in ARRAYS},
@@ -98,9 +100,19 @@ def _rows(reader: RunReader, table: str) -> Iterator[bytes]:
         shown = {name: row.get(name) for name in columns}
         if table in JSON_COLUMNS:
             shown[JSON_COLUMNS[table]] = json.loads(row[JSON_COLUMNS[table]])
+        if table == "sessions":
+            shown["provenance"] = _without_folder(json.loads(row["provenance"]))
         if table == "attempts":
             shown |= {name: _length(row, name) for name in ARRAYS}
         yield canonical_json(printable(shown)).encode() + b"\n"
+
+
+def _without_folder(provenance: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a session, but for the folder that its command wrote to."""
+    command = provenance.get("command")
+    if not isinstance(command, list):
+        return provenance
+    return provenance | {"command": [word for word in command if str(word).partition("=")[0] != WHERE]}
 
 
 def _arrays(reader: RunReader, name: str) -> Iterator[bytes]:

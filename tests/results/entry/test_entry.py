@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import zipfile
 from pathlib import Path
 
@@ -36,6 +37,17 @@ def test_the_same_run_gives_the_same_bytes(toy_run: Path, tmp_path: Path) -> Non
     one, other = (export_entry(toy_run, tmp_path / name)[0].read_bytes() for name in ("a.zip", "b.zip"))
     assert one == other
     assert zipfile.ZipFile(tmp_path / "a.zip").namelist() == list(MEMBERS)
+
+
+def test_where_the_run_lay_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["harness", "run", "seed=3", f"run_dir={tmp_path / 'mine'}"])
+    assert run_toy(tmp_path / "mine", "seed=3") == 0
+    (entry,) = export_entry(tmp_path / "mine", tmp_path / "entry.zip")
+    with zipfile.ZipFile(entry) as archive:
+        assert not [name for name in archive.namelist() if str(tmp_path).encode() in archive.read(name)]
+    with open_entry(entry, CONFIGS) as read:
+        assert [session["provenance"]["command"] for session in read.sessions()] == [["harness", "run", "seed=3"]]
+    assert verify_entry(entry, config_dir=CONFIGS, replays=1).replayed
 
 
 def test_verify_says_what_it_is(entry: Path, capsys: pytest.CaptureFixture[str]) -> None:
