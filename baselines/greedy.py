@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,14 +27,19 @@ class Greedy(ThinkBenchMover, SingleLaneAgent):
     privileged: ClassVar[bool] = True
     observation_keys = ()
 
+    @classmethod
+    def check_truth(cls, settings: Mapping[str, Any], truth: type) -> None:  # noqa: ARG003
+        """See `Agent.check_truth`: whether there are literals to count."""
+        if not issubclass(truth, ThinkBenchTruth) or issubclass(truth, SubgoalTruth):
+            raise ValueError("agent=greedy counts goal literals, which only benchmark=thinkbench has")
+
     def begin(self, view: TaskView, observation: Observation) -> MoverMemory:
         """What can be moved where.
 
         Raises:
             ValueError: The environment is not ThinkBench.
         """
-        if not isinstance(view.privileged, ThinkBenchTruth) or isinstance(view.privileged, SubgoalTruth):
-            raise ValueError("agent=greedy counts goal literals, which only benchmark=thinkbench has")
+        self.check_truth({}, type(view.privileged))
         return super().begin(view, observation)
 
     def choose(self, truth: ThinkBenchTruth, domain: Domain, rng: np.random.Generator) -> Placement | None:

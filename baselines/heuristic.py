@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,14 +36,19 @@ class Heuristic(SingleLaneAgent):
             raise ValueError(f"cells={cells}: must be at least 1")
         self._cells = cells
 
+    @classmethod
+    def check_truth(cls, settings: Mapping[str, Any], truth: type) -> None:  # noqa: ARG003
+        """See `Agent.check_truth`: whether sub-goals are stated."""
+        if not issubclass(truth, SubgoalTruth):
+            raise ValueError("agent=heuristic knows what sub-goals ask for; use it with benchmark=subgoals")
+
     def begin(self, view: TaskView, observation: Observation) -> None:  # noqa: ARG002
         """Nothing is remembered.
 
         Raises:
             ValueError: The environment states no sub-goals.
         """
-        if not isinstance(view.privileged, SubgoalTruth):
-            raise ValueError("agent=heuristic knows what sub-goals ask for; use it with benchmark=subgoals")
+        self.check_truth({}, type(view.privileged))
 
     def decide(
         self,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -62,14 +63,19 @@ class Simulator(SingleLaneAgent):
         self._spread = spread
         self._copy = TabletopWorld()
 
+    @classmethod
+    def check_truth(cls, settings: Mapping[str, Any], truth: type) -> None:  # noqa: ARG003
+        """See `Agent.check_truth`: whether sub-goals are stated."""
+        if not issubclass(truth, SubgoalTruth):
+            raise ValueError("agent=simulator judges its candidates by sub-goals; use it with benchmark=subgoals")
+
     def begin(self, view: TaskView, observation: Observation) -> _Search:  # noqa: ARG002
         """Nothing is planned yet.
 
         Raises:
             ValueError: The environment states no sub-goals.
         """
-        if not isinstance(view.privileged, SubgoalTruth):
-            raise ValueError("agent=simulator judges its candidates by sub-goals; use it with benchmark=subgoals")
+        self.check_truth({}, type(view.privileged))
         return _Search()
 
     def decide(

@@ -17,7 +17,7 @@ from harness import provenance
 from harness.collection import Shards, build_dataset
 from harness.config import Composed, RunConfig, parse_video
 from harness.dataset import ImageFormat
-from harness.executors.base import Executor, InterruptedRunError
+from harness.executors.base import Executor, InterruptedRunError, WorkerStartError
 from harness.executors.local import LocalExecutor
 from harness.identity import RunIdentity, difference, hash_path, identified_protocol, plain_data
 from harness.instantiate import (
@@ -34,7 +34,7 @@ from harness.progress import Display, Tally, make_display
 from harness.recording import RecordingRequest
 from harness.records import EpisodeResult, Job, Outcome, Phase
 from harness.scheduler import RetryPolicy, Scheduler, TooManyErrorsError
-from harness.store import STORE_NAME, PlannedEpisode, RunReader, RunWriter, StoreError, holds_run
+from harness.store import STORE_NAME, PlannedEpisode, RunReader, RunWriter, StoreError, discard, holds_run
 from harness.worker import WorkerSpec
 
 RUNS_FOLDER = Path("runs")
@@ -238,9 +238,16 @@ def default_run_dir(config: RunConfig, taken: Sequence[Path] = ()) -> Path:
 
 
 def start(prepared: PreparedRun, run_dir: Path) -> ExitCode:
-    """Run everything; returns how it ended."""
-    with RunWriter.create(run_dir, prepared.meta(), prepared.plan) as writer:
-        return _execute(prepared, writer)
+    """Run everything; returns how it ended. A run that could not start leaves nothing behind."""
+    try:
+        with RunWriter.create(run_dir, prepared.meta(), prepared.plan) as writer:
+            return _execute(prepared, writer)
+    except WorkerStartError:
+        with RunReader(run_dir) as reader:
+            untouched = not reader.attempt_counts()
+        if untouched:
+            discard(run_dir)
+        raise
 
 
 def check_resumable(run_dir: Path, prepared: PreparedRun) -> None:

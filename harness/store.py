@@ -437,6 +437,14 @@ class RunWriter:
         self._db.execute("COMMIT")
 
 
+def discard(run_dir: Path) -> None:
+    """Remove a run, and its folder where nothing else is in it."""
+    for name in (STORE_NAME, f"{STORE_NAME}-wal", f"{STORE_NAME}-shm", f"{STORE_NAME}-journal", LOCK_NAME):
+        (run_dir / name).unlink(missing_ok=True)
+    if not any(run_dir.iterdir()):
+        run_dir.rmdir()
+
+
 def holds_run(run_dir: Path) -> bool:
     """Whether the store in a folder was created completely.
 

@@ -33,6 +33,10 @@ Evaluate embodied agents on ThinkBench, CALVIN and Language-Table.
 """
 
 
+_OWN = ("agents", "baselines", "configs", "envs", "results", "thinkbench")
+"""The project's packages beside this one."""
+
+
 class Help(argparse.RawDescriptionHelpFormatter):
     """Keeps the line breaks of descriptions and examples."""
 
@@ -51,6 +55,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
+    for package in _OWN:  # before folders of these names that lie where one stands
+        importlib.import_module(package)
     sys.path.insert(0, os.getcwd())  # so that agent._target_=my_module.MyAgent finds the user's own file
     arguments = parser().parse_args(argv)
     execute: Callable[[argparse.Namespace], int] = arguments.execute

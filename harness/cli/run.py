@@ -108,7 +108,8 @@ def run_all(
             if finished is not None:
                 finished(folder)
         finally:
-            print(folder)
+            if folder.exists():  # not where no worker could start
+                print(folder)
         codes.append(code)
         if code is ExitCode.INTERRUPTED:
             break

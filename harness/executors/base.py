@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from harness.instantiate import ConfigError
+from harness.records import EpisodeError
 from harness.scheduler import Scheduler
 from harness.worker import WorkerSpec
 
@@ -16,6 +18,12 @@ class InterruptedRunError(Exception):
 
 class WorkerStartError(Exception):
     """No worker could be started, so no episode can run; the message holds the reason."""
+
+
+def failed_start(error: EpisodeError) -> str:
+    """Why no worker started: a mistake in the configuration in one line, anything else with its traceback."""
+    kind, _, message = error.message.partition(": ")
+    return message if kind == ConfigError.__name__ else f"{error.message}\n{error.traceback}"
 
 
 @dataclass(frozen=True)

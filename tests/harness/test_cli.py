@@ -39,12 +39,22 @@ def test_run_prints_the_run_directory_last(tmp_path: Path, capsys: pytest.Captur
 def test_the_run_directory_is_printed_however_the_run_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for agent, words, code in [
         ("walker", ["agent.mode=raises", "errors.attempts=1", "errors.stop_after=3"], 4),
-        ("unbuildable", [], 2),
         ("rude", [], 0),
     ]:
         folder = tmp_path / agent
         assert run_toy(folder, *words, agent=agent) == code
         assert capsys.readouterr().out.splitlines()[-1] == str(folder)
+
+
+def test_what_could_not_start_leaves_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("kept")
+    assert run_toy(tmp_path / "new" / "run", agent="unbuildable") == 2
+    assert run_toy(tmp_path / "mine", agent="unbuildable") == 2
+    assert str(tmp_path / "new") not in capsys.readouterr().out
+    assert not (tmp_path / "new" / "run").exists()
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+    assert run_toy(tmp_path / "mine", "limit=1") == 0, "the mended command has its folder"
 
 
 def test_places_that_cannot_be_written_are_refused_before_anything_starts(
@@ -304,6 +314,15 @@ def test_an_agent_of_the_users_own_runs_from_a_file_in_the_working_directory(tmp
     )
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.splitlines() == ["mine"]
+
+
+def test_folders_named_like_the_projects_own_are_no_hindrance(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "results.py").write_text("")
+    harness = Path(sys.executable).with_name("harness")
+    answer = subprocess.run([harness, "list", "benchmarks"], check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    assert "thinkbench" in answer.stdout
 
 
 HEAVY = {"matplotlib", "pybullet", "ray", "scipy.stats", "statsmodels", "torch"}
