@@ -29,8 +29,9 @@ def require_compiler(device: torch.device) -> None:
     Raises:
         ValueError: It is a CPU and there is no C++ compiler.
     """
-    compilers = ("g++", "clang++") if "CXX" not in os.environ else (os.environ["CXX"],)
-    if device.type == "cpu" and not any(shutil.which(compiler) for compiler in compilers):
+    compiler = os.environ.get("CXX", "g++")  # PyTorch looks for no other
+    if device.type == "cpu" and not shutil.which(compiler):
         raise ValueError(
-            f"compile=true: there is no C++ compiler here ({', '.join(compilers)}); install one, or give compile=false"
+            f"compile=true: there is no C++ compiler {compiler} here; install it, name another in the environment "
+            "variable CXX (clang++, for example), or give compile=false"
         )

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium.spaces import Box
 from torch import Tensor
 
 from agents.devices import Device
@@ -89,6 +90,16 @@ class OracleGoal(PlanningAgent[_Lane]):
     def check_truth(cls, settings: Mapping[str, Any], truth: type) -> None:
         """See `Agent.check_truth`: whether there is a picture of the goal that is asked for."""
         _require_picture(truth, settings["goal"], bool(settings["expert"]))
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, Any], action_space: Box | None, control_hz: float | None) -> None:
+        """See `Agent.check_settings`."""
+        super().check_settings(settings, action_space, control_hz)
+        if settings["expert"]:
+            try:
+                _agent(settings["expert"])
+            except ValueError as error:
+                raise ValueError(f"agent.{error}") from error
 
     def begin(self, view: TaskView, observation: Observation) -> _Lane:  # noqa: ARG002
         """Look at the final goal.

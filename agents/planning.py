@@ -40,6 +40,9 @@ _MOVED: Mapping[Looks, Sequence[tuple[float, float]]] = {
 }
 """By how many patches, to the right and down, the pictures of further looks are moved."""
 
+_PICK_AND_PLACE = (0, -1.0)
+"""Of ``planner.fixed``: which skill it is, where actions are skills."""
+
 CAMERA = "rgb_static"
 """The observation that world models see."""
 
@@ -99,7 +102,8 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         checkpoint: A folder, the name of a shipped model, or a hub id; or ``untrained``: random weights, the same on
             every machine, for whatever actions a world has. All of their components are searched then: what
             ``planner.fixed`` leaves out belongs to the actions that a model was trained on.
-        planner: The search and its budget.
+        planner: The search and its budget. Component 0 fixed at -1 is pick-and-place, so that holds in skill control
+            only; elsewhere the component means something else and is searched for.
         objective: What a plan is scored by.
         looks: How many pictures plans are scored in, moved by half a patch from each other, for a model that was
             trained on moved pictures: what lies across the edge of tokens in one lies in the middle of a token in
@@ -163,7 +167,7 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         return None if name == UNTRAINED else locate(name) / SUMS
 
     @classmethod
-    def check_settings(cls, settings: Mapping[str, Any], action_space: Box | None, control_hz: float | None) -> None:  # noqa: ARG003
+    def check_settings(cls, settings: Mapping[str, Any], action_space: Box | None, control_hz: float | None) -> None:
         """See `Agent.check_settings`: whether the checkpoint was trained on such actions."""
         checkpoint = settings["checkpoint"]
         if checkpoint == UNTRAINED:
@@ -173,7 +177,7 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         except CheckpointError as error:
             raise ValueError(f"agent.checkpoint={checkpoint}: {error}") from error
         if action_space is not None:
-            planner = PlannerConfig(**settings["planner"])
+            planner = _there(PlannerConfig(**settings["planner"]), control_hz)
             _require_actions(checkpoint, known.config.world_model, planner, action_space)
             try:
                 ActionBox(action_space.low, action_space.high, planner.action_block, planner.fixed)
@@ -254,7 +258,11 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
     @torch.no_grad()
     def project(self, embeddings: Tensor, relevance: Tensor, states: Tensor) -> Tensor:
         """Goals ``(E, N, D)`` of embeddings ``(E, D_VLM)`` in states ``(E, N, D)``, with attention maps ``(E, N)``."""
-        goals: Tensor = self.model.gpi(embeddings.to(states.device), relevance.to(states.device), states)
+        inputs = embeddings.to(states.device), relevance.to(states.device), states
+        if states.device.type == "cpu":  # lane by lane: a layer rounds one row otherwise than several
+            alone = zip(*(one.split(1) for one in inputs), strict=True)
+            return torch.cat([self.model.gpi(*one).float() for one in alone])
+        goals: Tensor = self.model.gpi(*inputs)
         return goals.float()
 
     def _prepare(self, view: TaskView) -> None:
@@ -268,9 +276,8 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
             self.world = self._ready(untrained_world(self.world, components).to(self._device))
             self.model.world_model = self.world
         _require_actions(self._checkpoint, self.world.config, self._planner_config, view.action_space)
-        self._planner = LatentPlanner(
-            self.world, self._planner_config, self._objective, low=low, high=high, compile=self._compile
-        )
+        planner = _there(self._planner_config, view.control_hz)
+        self._planner = LatentPlanner(self.world, planner, self._objective, low=low, high=high, compile=self._compile)
         self._bounds = bounds
 
     def _ready(self, world: WorldModel) -> WorldModel:
@@ -333,6 +340,13 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         states = self.encode(pictures, (right, down))
         shift = torch.tensor((right, down), device=states.device).expand(len(states), 2) / encoder.image_size
         return Look(states, self.aim(goals.lanes, states, (right, down)), goals.relevance, shift)
+
+
+def _there(planner: PlannerConfig, control_hz: float | None) -> PlannerConfig:
+    """The planner in worlds of that control: where actions are no skills, none is chosen."""
+    if control_hz is None:
+        return planner
+    return replace(planner, fixed=tuple(one for one in planner.fixed if one != _PICK_AND_PLACE))
 
 
 def _require_actions(checkpoint: str, world: WorldModelConfig, planner: PlannerConfig, action_space: Box) -> None:

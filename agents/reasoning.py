@@ -60,15 +60,24 @@ def _weights(vlm: VLMConfig) -> Path | str:
     return Path(located(vlm.model)) if commit is None else commit
 
 
-def check_settings(settings: Mapping[str, Any]) -> None:
-    """`Agent.check_settings` of an agent that asks a reasoner: what ``vlm`` needs, as far as no weights tell.
+def check_settings(settings: Mapping[str, Any], world: WorldModelConfig | None) -> None:
+    """`Agent.check_settings` of an agent that asks a reasoner: what can be told before weights are read.
+
+    Args:
+        settings: The agent's.
+        world: Whose grid attention maps are over, where it is known by now.
 
     Raises:
-        ValueError: The model, its layers, its adapter or the device are not there.
+        ValueError: The model, its layers, its adapter or the device are not there, or the record does not fit.
     """
     if settings["reasoner"] == "vlm":
         with _key_in_full():
             describe(chosen_vlm(settings))
+    if settings["reasoner"] == "replay" and world is not None:
+        try:
+            ReplayReasoner(settings["record"], world)
+        except ReasonerError as error:
+            raise ValueError(f"agent.record={error}") from error
 
 
 @contextlib.contextmanager
@@ -106,7 +115,7 @@ class Asking:
     """A reasoner, and events about what it was asked.
 
     ``reasoning`` (``text``) is a model's chain of thought; ``compute`` (``model_calls``, ``reason_ms``) is reported
-    where a model was called.
+    where a model was called, and ``compute`` (``no_subgoal``) where its answer stated none, so that reports tell it.
 
     Args:
         reasoner: Whom to ask.
@@ -135,7 +144,7 @@ class Asking:
                 problem = error
         if not isinstance(self.reasoner, VLMReasoner):
             raise problem
-        events.append(AgentEvent("no_subgoal", {"reason": str(problem)}))
+        events += [AgentEvent("no_subgoal", {"reason": str(problem)}), AgentEvent("compute", {"no_subgoal": 1})]
         return [SubGoal(view.instruction, None, self.reasoner.embed(view.instruction))]
 
     def look(self, subgoal: SubGoal, view: TaskView, observation: Observation, events: list[AgentEvent]) -> SubGoal:

@@ -19,7 +19,7 @@ from torch.nn import functional
 from agents import reasoning
 from agents.planning import CAMERA
 from agents.reasoner import Attempt, SubGoal
-from agents.reasoner.loading import VLMConfig
+from agents.reasoner.loading import VLMConfig, located
 from agents.servo import Leg, Servo
 from agents.thinkjepa.config import WHOLE, Crop, EncoderConfig, PredictorConfig, WorldModelConfig
 from agents.thinkjepa.training.camera import CameraConfig
@@ -111,10 +111,7 @@ class VLMOnly(SingleLaneAgent):
         servos: Mapping[str, Servo] | None = None,
     ) -> None:
         super().__init__()
-        if len(camera.points) != 2:
-            raise ValueError(f"camera.points: an action names {len(camera.points)} points; give pick and place")
-        if grid < 1:
-            raise ValueError(f"grid={grid}: attention maps need at least one cell")
+        _require_usable(camera, grid)
         self._camera, self._affordance, self._ask = camera, affordance or Affordance(), ask
         self._grid = grid
         self._servo = (servos or {}).get(world or "")
@@ -136,8 +133,7 @@ class VLMOnly(SingleLaneAgent):
     @classmethod
     def untrained(cls, settings: Mapping[str, Any]) -> bool:
         """See `Agent.untrained`: the shipped reasoner was taught nothing of the worlds that have a servo."""
-        shipped = reasoning.chosen_vlm(settings).model == VLMConfig().model
-        return _servo(settings) is not None and settings["reasoner"] == "vlm" and shipped
+        return _servo(settings) is not None and settings.get("reasoner") == "vlm" and _asks_shipped(settings)
 
     @classmethod
     def content(cls, settings: Mapping[str, Any]) -> Mapping[str, Path | str]:
@@ -147,12 +143,17 @@ class VLMOnly(SingleLaneAgent):
     @classmethod
     def check_settings(cls, settings: Mapping[str, Any], action_space: Box | None, control_hz: float | None) -> None:
         """See `Agent.check_settings`: whether actions are those of the world's servo, or skills where it has none."""
+        camera, grid = CameraConfig(**settings["camera"]), settings["grid"]
+        try:
+            _require_usable(camera, grid)
+        except ValueError as error:
+            raise ValueError(f"agent.{error}") from error
         servo = _servo(settings)
         if servo is None:
-            _require_skills(action_space, control_hz, CameraConfig(**settings["camera"]))
+            _require_skills(action_space, control_hz, camera)
         elif action_space is not None:
             _require_actions(Servo(**servo), action_space)
-        reasoning.check_settings(settings)
+        reasoning.check_settings(settings, _eyes(camera.crop if servo is None else WHOLE, grid))
 
     def begin(self, view: TaskView, observation: Observation) -> _Memory:  # noqa: ARG002
         """Nothing has been done.
@@ -232,8 +233,27 @@ class VLMOnly(SingleLaneAgent):
 
 
 def _servo(settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """That of the world, if it has one."""
-    return (settings.get("servos") or {}).get(settings.get("world") or "")
+    """That of the world, if it has one. Somebody else's settings may hold anything."""
+    servos, world = settings.get("servos"), settings.get("world")
+    servo = servos.get(world) if isinstance(servos, Mapping) and isinstance(world, str) else None
+    return servo if isinstance(servo, Mapping) else None
+
+
+def _asks_shipped(settings: Mapping[str, Any]) -> bool:
+    """Whether the model is the shipped one, by whatever path, or none that could be asked."""
+    shipped = Path(located(VLMConfig().model))
+    try:
+        model = reasoning.chosen_vlm(settings).model
+    except (TypeError, ValueError):
+        return True
+    return Path(located(model)).resolve() == shipped.resolve()
+
+
+def _require_usable(camera: CameraConfig, grid: int) -> None:
+    if len(camera.points) != 2:
+        raise ValueError(f"camera.points: an action names {len(camera.points)} points; give pick and place")
+    if grid < 1:
+        raise ValueError(f"grid={grid}: attention maps need at least one cell")
 
 
 def _require_skills(action_space: Box | None, control_hz: float | None, camera: CameraConfig) -> None:

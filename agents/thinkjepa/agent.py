@@ -21,6 +21,7 @@ from agents.planning import Goals, Lane, Looks, PlanningAgent, Precision
 from agents.reasoner import Attempt, SubGoal
 from agents.reasoner.loading import VLMConfig
 from agents.reasoner.vlm import VLMReasoner
+from agents.thinkjepa.checkpoints import describe
 from agents.thinkjepa.config import GPIConfig
 from agents.thinkjepa.distances import Distance, Objective
 from agents.thinkjepa.gpi import GoalProjection
@@ -159,12 +160,19 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
                 "agent.reasoner=replay says the same whatever it sees, so the agent would never get to its second "
                 "sub-goal; give agent.ask=done"
             )
+        if settings["threshold"] is not None and settings["threshold"] <= 0:
+            raise ValueError(
+                f"agent.threshold={settings['threshold']:g}: no distance is below that, so no sub-goal would ever "
+                "count as reached; give more than 0"
+            )
         try:
             SubgoalMonitor(threshold=0.0, hits=settings["hits"], patience=settings["patience"])
         except ValueError as error:
             raise ValueError(f"agent: {error}") from error
         _require_effect(settings)
-        reasoning.check_settings(settings)
+        checkpoint = settings["checkpoint"]
+        known = settings["reasoner"] == "replay" and checkpoint != UNTRAINED
+        reasoning.check_settings(settings, describe(checkpoint).config.world_model if known else None)
 
     @classmethod
     def check_thresholds(cls, settings: Mapping[str, Any], thresholds: Mapping[Distance, float]) -> None:

@@ -26,6 +26,8 @@ from harness.interfaces import SeedPath, TaskView
 from tests.agents.planners import PLANNER, Truth, flat, kinds, oracle, picture, see, thinkjepa, view
 from tests.agents.thinkjepa.tiny import awake, model_config
 
+DEVICE_MISSING = "device=cuda: PyTorch finds no CUDA device; give device=cpu or install a CUDA build of torch"
+
 
 @pytest.mark.parametrize("make", [thinkjepa, oracle, flat])
 def test_lanes_in_one_batch_act_as_each_would_alone(make: Any, checkpoint: str) -> None:
@@ -43,6 +45,34 @@ def test_lanes_in_one_batch_act_as_each_would_alone(make: Any, checkpoint: str) 
     assert not np.array_equal(acted[0], acted[1])
 
 
+def test_the_shipped_projection_of_a_lane_is_its_own() -> None:
+    """To the last bit, in sizes in which one row and several are not rounded alike."""
+    agent = flat("tiny-tabletop")
+    config = agent.world.config
+    generator = torch.Generator().manual_seed(0)
+    states = torch.randn(4, config.tokens, config.encoder.width, generator=generator)
+    embeddings = agent.embed([f"Put cube {number} in the bowl." for number in range(4)])
+    relevance = torch.ones(4, config.tokens)
+    together = agent.project(embeddings, relevance, states)
+    for lane in range(4):
+        alone = agent.project(*(one[lane : lane + 1] for one in (embeddings, relevance, states)))
+        assert torch.equal(alone[0], together[lane])
+
+
+@pytest.mark.parametrize("make", [thinkjepa, oracle, flat])
+def test_pick_and_place_is_chosen_among_skills_only(make: Any, checkpoint: str) -> None:
+    agent = make(checkpoint, planner=replace(PLANNER, fixed=((0, -1.0), (2, 0.5))))
+    agent.reset(0, view(), see(0))
+    action = agent.act({0: see(0)})[0]
+    assert action[0] == -1
+    assert action[2] == 0.5
+    agent = make(checkpoint, planner=replace(PLANNER, fixed=((0, -1.0), (2, 0.5))))
+    agent.reset(0, replace(view(), control_hz=20.0), see(0))
+    action = agent.act({0: see(0)})[0]
+    assert abs(action[0]) < 1, "where actions are no skills, the component is searched for"
+    assert action[2] == 0.5
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("make", [thinkjepa, oracle, flat])
@@ -56,12 +86,22 @@ def test_compiled_agents_find_as_good_plans(make: Any, checkpoint: str) -> None:
 
 
 @pytest.mark.parametrize("make", [thinkjepa, oracle, flat])
-def test_compiling_for_a_cpu_needs_a_compiler(make: Any, checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiling_for_a_cpu_needs_a_compiler(
+    make: Any, checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     make(checkpoint)
-    with pytest.raises(ValueError, match=r"no C\+\+ compiler here \(g\+\+, clang\+\+\); install one, or give compile"):
+    with pytest.raises(ValueError, match=r"no C\+\+ compiler g\+\+ here; install it, name another.*CXX"):
         make(checkpoint, compile=True)
+    only = tmp_path / "clang++"
+    only.write_text("#!/bin/sh\n")
+    only.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match="name another"):
+        make(checkpoint, compile=True)
+    monkeypatch.setenv("CXX", "clang++")
+    make(checkpoint, compile=True)
 
 
 def test_draws_depend_on_the_step_and_not_on_what_ran_before(checkpoint: str) -> None:
@@ -255,9 +295,27 @@ def test_bad_settings_are_told_before_anything_starts(
         "agent.hits=5 agent.patience=2": "agent: hits=5 and patience=2: give 1 <= hits <= patience",
         "agent.planner.fixed=[[6,0.0]]": "agent.planner.fixed: there is no component 6; actions have 6, from 0",
         "agent.record=x.json": "agent.record has no effect with reasoner=scripted; give agent.reasoner=replay",
+        "agent.ask=done agent.threshold=-1": "agent.threshold=-1: no distance is below that",
+        f"agent.reasoner=replay agent.ask=done agent.record={__file__}": f"agent.record={__file__}: the whole file: ",
+        "agent=oracle_goal agent.expert=Nobody": "agent.expert=Nobody cannot be made",
+        "agent=vlm_only agent.grid=0": "agent.grid=0: attention maps need at least one cell",
+        "agent=vlm_only agent.camera.points=[[1,2]]": "agent.camera.points: an action names 1 points",
+        f"agent=vlm_only agent.reasoner=replay agent.record={__file__}": f"agent.record={__file__}: the whole file: ",
     }.items():
-        assert main([*words, f"agent.checkpoint={skills}", *override.split()]) == 2
+        model = [] if "agent=vlm_only" in override else [f"agent.checkpoint={skills}"]
+        assert main([*words, *model, *override.split()]) == 2
         assert message in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
+
+
+def test_what_only_a_worker_can_tell_is_told_in_one_line_and_leaves_nothing(
+    skills: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    words = ["run", "benchmark=subgoals", "agent=flat_cem", f"agent.checkpoint={skills}", "limit=1"]
+    assert main([*words, "agent.device=cuda", f"run_dir={tmp_path / 'r'}"]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if "episodes" not in line]
+    assert errors == [f"error: agent: {DEVICE_MISSING}"]
     assert not (tmp_path / "r").exists()
 
 
@@ -283,4 +341,4 @@ def test_bad_settings_of_a_language_model_are_told_before_anything_starts(
 def test_runs_without_a_language_model_do_not_wait_for_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)  # importing it fails
     for reasoner in ("scripted", "replay"):
-        reasoning.check_settings({"reasoner": reasoner})
+        reasoning.check_settings({"reasoner": reasoner}, None)

@@ -216,8 +216,10 @@ def test_a_model_without_an_answer_gets_the_instruction_for_a_subgoal(
     says(agent, "The table is a mess.", monkeypatch)
     agent.reset(0, replace(view(), privileged=None), see(0))
     agent.act({0: see(0)})
-    events = {event.kind: event.data for event in agent.pop_events(0)}
+    told = agent.pop_events(0)
+    events = {event.kind: event.data for event in told}
     assert "states no sub-goal" in events["no_subgoal"]["reason"]
+    assert {"no_subgoal": 1} in [event.data for event in told if event.kind == "compute"], "what reports show"
     assert events["subgoal"]["text"] == "Tidy up."
 
 

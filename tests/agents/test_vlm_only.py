@@ -17,6 +17,7 @@ from gymnasium.spaces import Box
 from torch import Tensor
 
 from agents.reasoner import Attempt, SubGoal, record
+from agents.thinkjepa.checkpoints import SHIPPED
 from agents.thinkjepa.relevance import spot_maps
 from agents.thinkjepa.training.camera import CameraConfig
 from agents.vlm_only import Affordance, VLMOnly
@@ -210,6 +211,7 @@ def test_skills_are_for_skill_control(tmp_path: Path, capsys: pytest.CaptureFixt
         (["benchmark=calvin"], True),
         (["benchmark=language_table"], True),
         (["benchmark=calvin", "agent.reasoner=scripted"], False),
+        (["benchmark=calvin", f"agent.vlm.model={SHIPPED / 'tiny-reasoner'}"], True),
         (["benchmark=calvin", "agent.vlm.model=somebodys/model"], False),
         (["benchmark=thinkbench"], False),
     ],
@@ -218,3 +220,16 @@ def test_the_shipped_reasoner_knows_nothing_of_other_worlds(words: list[str], un
     (composed,) = compose_runs([*words, "agent=vlm_only"])
     _, settings = check_agent(composed.config.agent)
     assert VLMOnly.untrained(settings) == untrained
+
+
+def test_what_somebody_elses_settings_hold_is_no_error() -> None:
+    given: dict[str, Any] = {"reasoner": "vlm", "world": "calvin", "servos": {"calvin": {}}}
+    for settings, untrained in (
+        ({"servos": ["x"]}, False),
+        ({"servos": {"calvin": 1}}, False),
+        ({"world": 3}, False),
+        ({"vlm": "x"}, True),
+        ({"vlm": {"foo": 1}}, True),
+        ({"vlm": {"model": "theirs"}}, False),
+    ):
+        assert VLMOnly.untrained(given | settings) == untrained

@@ -66,7 +66,9 @@ def answer_all(arguments: argparse.Namespace) -> None:
             save()
     print(arguments.output)
     if arguments.replay is not None:
-        record(arguments.replay, to_replay(questions, [known[question.id] for question in questions]))
+        record(
+            arguments.replay, to_replay(questions, [known[question.id] for question in questions]), world.encoder.crop
+        )
         print(arguments.replay)
         several = ambiguous(questions)
         if several:
@@ -86,9 +88,13 @@ def _known(path: Path, asked: Answers) -> dict[str, Answered]:
     except PlansError as error:
         raise ValueError(f"--output {path} is in the way: {error}") from error
     if replace(before, answers=()) != asked:
+        one, other = (
+            f"of {dict(some.reasoner)} to questions {some.plans[:12]}, with attention over {some.grid} x {some.grid} "
+            f"cells of {list(some.crop)}"
+            for some in (before, asked)
+        )
         raise ValueError(
-            f"--output {path} holds answers of {dict(before.reasoner)} to questions {before.plans[:12]}, these are of "
-            f"{dict(asked.reasoner)} to {asked.plans[:12]}; name another file or remove it"
+            f"--output {path} holds answers {one}; these are {other} (--world); name another file or remove it"
         )
     return {answer.id: answer for answer in before.answers}
 

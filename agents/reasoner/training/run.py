@@ -57,14 +57,17 @@ def start(
     """
     require_shares(config, own)
     data = read_data(config.data)
-    if own.main:
-        state.claim(config.out, config, data.digest)
-        if config.model == TINY:
-            _make(config, data)
-    any_of_all(False, device)  # the others wait until that is there
+    resumed = state.claim(config.out, config, data.digest) if own.main else False
     try:
+        if own.main and config.model == TINY:
+            _make(config, data)
+        any_of_all(False, device)  # the others wait until that is there
         stage = _stage(config, data, device, bf16=bf16)
     except ReasonerError as error:
+        if own.main and not resumed:
+            for folder in (config.out / _MADE, config.out / f"{_MADE}.part"):
+                shutil.rmtree(folder, ignore_errors=True)
+            state.release(config.out)
         raise TrainingError(str(error)) from error
     first = state.steps_done(config.out)
 

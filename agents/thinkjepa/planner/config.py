@@ -65,7 +65,8 @@ class PlannerConfig:
     def __post_init__(self) -> None:
         if self.keep_elites > self.elites:
             raise ValueError(
-                f"keep_elites={self.keep_elites} is more than the {self.elites} elites of {self.population}"
+                f"keep_elites={self.keep_elites} is more than the {self.elites} elites of {self.population}; give at "
+                f"most keep_elites={self.elites}, or more candidates"
             )
 
     @property

@@ -56,6 +56,14 @@ def claim(out: Path, config: LoopConfig, data: str) -> bool:
     return False
 
 
+def release(out: Path) -> None:
+    """Give up a folder that `claim` made, unless there is a state in it to go on from."""
+    if not (out / STATE).is_file():
+        (out / CONFIG).unlink(missing_ok=True)
+        if out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
+
+
 def _essential(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in _FREE}
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,25 @@ def test_recorded_attention_is_of_any_scale(path: Path) -> None:
         path.write_text(json.dumps({"a": [{"text": "x", "attention": attention}]}))
         (subgoal,) = ReplayReasoner(path, WORLD).propose(view("a"), {})
         torch.testing.assert_close(subgoal.attention, shown)
+
+
+def test_recorded_attention_covers_the_part_of_the_picture_that_it_says(tmp_path: Path) -> None:
+    """What one world model's record shows at a place, another one finds there."""
+    looked = torch.zeros(8, 8)
+    looked[5, 2] = 1.0
+    record(
+        tmp_path / "r.json", {"a": [SubGoal("x", looked.flatten(), objects=("x",)), DROP]}, crop=(0.0, 0.0, 1.0, 1.0)
+    )
+    crop = (0.25, 0.5, 0.75, 1.0)
+    world = world_config(grid=4)
+    world = replace(world, encoder=replace(world.encoder, crop=crop))
+    seen, without = ReplayReasoner(tmp_path / "r.json", world).propose(view("a"), {})
+    assert without == DROP
+    assert seen.attention is not None
+    expected = torch.zeros(4, 4)
+    expected[1, 0] = 16.0
+    torch.testing.assert_close(seen.attention.view(4, 4), expected)
+    assert "crop" not in json.loads((tmp_path / "r.json").read_text())["a"][1]
 
 
 def test_what_is_to_be_done_twice_is_left_out_as_often_as_it_was_done(tmp_path: Path) -> None:
@@ -80,6 +100,8 @@ def test_an_unknown_instruction_names_the_nearest(path: Path) -> None:
         ({"a": [{"text": 1}]}, r'\["a"\]\[0\]\["text"\]'),
         ({"a": [{"text": "x", "attention": [1, -1]}]}, r'\["a"\]\[0\]\["attention"\]\[1\]'),
         ({"a": [{"text": "x", "attention": [1, 1, 1]}]}, r'\["a"\]\[0\]\["attention"\]: 3 numbers.*has 4 tokens'),
+        ({"a": [{"text": "x", "attention": [1, 1, 1], "crop": [0, 0, 1, 1]}]}, "3 numbers are no square grid"),
+        ({"a": [{"text": "x", "attention": [1], "crop": [0.5, 0, 0.5, 1]}]}, r"crop=.*: give left, top, right and"),
         ({"a": []}, r'\["a"\]'),
         ([], "the whole file"),
     ],

@@ -310,6 +310,10 @@ def test_it_learns_and_is_examined(plans: Path, tmp_path: Path, capsys: pytest.C
     assert [again[one.id] for one in read.answers] == list(read.answers), "seconds too: they were not asked again"
     assert main([*asks, "--max-new-tokens", "200", "--device", "cpu"]) == 2
     assert "name another file or remove it" in capsys.readouterr().err
+    assert main([*asks, "--max-new-tokens", "300", "--device", "cpu", "--world", "tiny-tabletop"]) == 2
+    told = capsys.readouterr().err
+    assert "attention over 14 x 14 cells of [0.0, 0.0, 1.0, 1.0]" in told
+    assert "attention over 8 x 8 cells of [0.02, 0.4, 0.98, 0.86] (--world)" in told
 
 
 def test_no_answer_is_lost_whatever_is_asked_next(
@@ -437,6 +441,9 @@ def test_bad_data_and_models_are_refused(plans: Path, tmp_path: Path, capsys: py
         train(f"out={tmp_path / 'x'}", f"data.sources=[{tmp_path / 'exam'}]")
     with pytest.raises(TrainingError, match="no such folder and no shipped model"):
         train(f"out={tmp_path / 'x'}", f"data.sources=[{plans}]", f"model={tmp_path / 'nothing'}")
+    with pytest.raises(TrainingError, match="init=nothing cannot be loaded"):
+        train(f"out={tmp_path / 'x'}", f"data.sources=[{plans}]", "init=nothing")
+    assert not (tmp_path / "x").exists(), "the same out serves once the mistake is mended"
     out = str(tmp_path / "answers.json")
     assert main(["answer", str(plans), "--model", "x", "--split", "evaluation", "-o", out]) == 2
     assert "has no such questions" in capsys.readouterr().err
