@@ -10,7 +10,7 @@ from torch import Tensor
 from agents.reasoner.protocol import Attempt, ReasonerError, SubGoal
 from agents.thinkjepa.config import WorldModelConfig
 from agents.thinkjepa.relevance import spot_maps
-from harness.interfaces import Observation, StatesSubGoals, TaskView
+from harness.interfaces import Observation, StatedSubGoal, StatesSubGoals, TaskView
 
 
 class ScriptedReasoner:
@@ -39,13 +39,27 @@ class ScriptedReasoner:
             raise ReasonerError(
                 "reasoner=scripted needs a world that states sub-goals; use it with benchmark=thinkbench or subgoals"
             )
-        return [SubGoal(subgoal.text, self._spots(subgoal.points)) for subgoal in truth.stated_subgoals()]
+        return [
+            SubGoal(stated.text, self._spots(stated.points), objects=_called(stated))
+            for stated in truth.stated_subgoals()
+        ]
 
     def look(self, subgoal: SubGoal, view: TaskView, observation: Observation) -> SubGoal:
-        """See `Reasoner`; a sub-goal that is stated no more stays as it was."""
-        return next((now for now in self.propose(view, observation) if now.text == subgoal.text), subgoal)
+        """See `Reasoner`, or the same with one of the ``objects`` of the sub-goal that is to be reached now for a text.
+
+        What is stated no more stays as it was.
+        """
+        now = self.propose(view, observation)
+        first = view.privileged.stated_subgoals()[0]
+        alone = (SubGoal(name, self._spots([point])) for name, point in zip(_called(first), first.points, strict=True))
+        return next((seen for seen in (*now, *alone) if seen.text == subgoal.text), subgoal)
 
     def _spots(self, points: Sequence[tuple[float, float]]) -> Tensor:
         left, top, right, bottom = self._world.encoder.crop
         seen = (np.array(points, dtype=np.float64).reshape(1, -1, 2) - (left, top)) / (right - left, bottom - top)
         return spot_maps(self._world.grid * seen, self._world.grid)[0]
+
+
+def _called(stated: StatedSubGoal) -> tuple[str, ...]:
+    """What the things of a sub-goal are called, in the order of its points: the truth knows places, not words for them."""
+    return tuple(f"thing {number}" for number in range(1, len(stated.points) + 1))

@@ -163,6 +163,23 @@ def test_the_scripted_reasoner_points_at_things() -> None:
     assert min(np.linalg.norm(action[1:3] - LEFT), np.linalg.norm(action[3:5] - LEFT)) < 0.15
 
 
+def test_the_scripted_reasoner_tells_what_to_pick_from_where_to_put_it() -> None:
+    def at(point: Sequence[float]) -> tuple[float, float]:
+        u, v = np.array(CAMERA.crop[:2]) + seen(point) * (np.array(CAMERA.crop[2:]) - CAMERA.crop[:2])
+        return float(u), float(v)
+
+    class Both:
+        def stated_subgoals(self) -> list[StatedSubGoal]:
+            return [StatedSubGoal("Put it there.", (at(LEFT), at(RIGHT)))]
+
+    made, _ = agent()
+    for lane in range(8):
+        made.reset(lane, view(str(lane), truth=Both()), {})
+        action = act(made, lane)
+        assert np.linalg.norm(action[1:3] - LEFT) < 0.15
+        assert np.linalg.norm(action[3:5] - RIGHT) < 0.15
+
+
 def test_what_it_cannot_do_is_refused() -> None:
     with pytest.raises(ValueError, match=r"camera\.points: an action names 1 points; give pick and place"):
         agent(camera=replace(CAMERA, points=((1, 2),)))
