@@ -61,5 +61,5 @@ class ScriptedReasoner:
 
 
 def _called(stated: StatedSubGoal) -> tuple[str, ...]:
-    """What the things of a sub-goal are called, in the order of its points: the truth knows places, not words for them."""
+    """What the things of a sub-goal are called, in the order of its points: here they have places, and no words."""
     return tuple(f"thing {number}" for number in range(1, len(stated.points) + 1))
