@@ -34,30 +34,34 @@ class ScriptedReasoner:
         Raises:
             ReasonerError: The environment's ground truth states no sub-goals.
         """
-        truth = view.privileged
-        if not isinstance(truth, StatesSubGoals):
-            raise ReasonerError(
-                "reasoner=scripted needs a world that states sub-goals; use it with benchmark=thinkbench or subgoals"
-            )
-        return [
-            SubGoal(stated.text, self._spots(stated.points), objects=_called(stated))
-            for stated in truth.stated_subgoals()
-        ]
+        return [self._subgoal(stated) for stated in _stated(view)]
 
-    def look(self, subgoal: SubGoal, view: TaskView, observation: Observation) -> SubGoal:
+    def look(self, subgoal: SubGoal, view: TaskView, observation: Observation) -> SubGoal:  # noqa: ARG002
         """See `Reasoner`, or the same with one of the ``objects`` of the sub-goal that is to be reached now for a text.
 
         What is stated no more stays as it was.
         """
-        now = self.propose(view, observation)
-        first = view.privileged.stated_subgoals()[0]
-        alone = (SubGoal(name, self._spots([point])) for name, point in zip(_called(first), first.points, strict=True))
-        return next((seen for seen in (*now, *alone) if seen.text == subgoal.text), subgoal)
+        stated = _stated(view)
+        points = zip(_called(stated[0]), stated[0].points, strict=True)
+        alone = [SubGoal(name, self._spots([point])) for name, point in points]
+        return next((seen for seen in (*map(self._subgoal, stated), *alone) if seen.text == subgoal.text), subgoal)
+
+    def _subgoal(self, stated: StatedSubGoal) -> SubGoal:
+        return SubGoal(stated.text, self._spots(stated.points), objects=_called(stated))
 
     def _spots(self, points: Sequence[tuple[float, float]]) -> Tensor:
         left, top, right, bottom = self._world.encoder.crop
         seen = (np.array(points, dtype=np.float64).reshape(1, -1, 2) - (left, top)) / (right - left, bottom - top)
         return spot_maps(self._world.grid * seen, self._world.grid)[0]
+
+
+def _stated(view: TaskView) -> Sequence[StatedSubGoal]:
+    truth = view.privileged
+    if not isinstance(truth, StatesSubGoals):
+        raise ReasonerError(
+            "reasoner=scripted needs a world that states sub-goals; use it with benchmark=thinkbench or subgoals"
+        )
+    return truth.stated_subgoals()
 
 
 def _called(stated: StatedSubGoal) -> tuple[str, ...]:
