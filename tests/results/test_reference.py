@@ -1,0 +1,30 @@
+"""The committed reference results: runs that can be checked, and tables that follow from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from results.entry.verify import verify_entry
+from results.render import markdown
+from results.report import build_report
+from tests.harness.toy_runs import ROOT
+
+THINKBENCH = ROOT / "results" / "reference" / "thinkbench"
+ENTRIES = sorted((THINKBENCH / "entries").glob("*.zip"))
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda path: path.stem)
+def test_entries_are_whole_and_standard(entry: Path) -> None:
+    found = verify_entry(entry, standard=True)
+    assert found.outcomes["planned"] == 200
+    assert found.outcomes["success"] + found.outcomes["failure"] == 200
+    assert entry.stem.startswith(found.agent)
+
+
+def test_the_report_is_that_of_the_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(THINKBENCH)
+    paths = [path.relative_to(THINKBENCH) for path in ENTRIES]
+    assert len(paths) > 8
+    assert markdown(build_report(paths, seeds_pooled=True)) == (THINKBENCH / "report.md").read_text()
