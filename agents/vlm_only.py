@@ -243,10 +243,9 @@ def _asks_shipped(settings: Mapping[str, Any]) -> bool:
     """Whether the model is the shipped one, by whatever path, or none that could be asked."""
     shipped = Path(located(VLMConfig().model))
     try:
-        model = reasoning.chosen_vlm(settings).model
+        return Path(located(reasoning.chosen_vlm(settings).model)).resolve() == shipped.resolve()
     except (TypeError, ValueError):
         return True
-    return Path(located(model)).resolve() == shipped.resolve()
 
 
 def _require_usable(camera: CameraConfig, grid: int) -> None:

@@ -247,6 +247,7 @@ def test_what_somebody_elses_settings_hold_is_no_error() -> None:
         ({"world": 3}, False),
         ({"vlm": "x"}, True),
         ({"vlm": {"foo": 1}}, True),
+        ({"vlm": {"model": "a\0b"}}, True),
         ({"vlm": {"model": "theirs"}}, False),
     ):
         assert VLMOnly.untrained(given | settings) == untrained
