@@ -17,7 +17,7 @@ from harness import provenance
 from harness.collection import Shards, build_dataset
 from harness.config import Composed, RunConfig, parse_video
 from harness.dataset import ImageFormat
-from harness.executors.base import Executor, InterruptedRunError, WorkerStartError
+from harness.executors.base import Executor, InterruptedRunError, WrongAgentError
 from harness.executors.local import LocalExecutor
 from harness.identity import RunIdentity, difference, hash_path, identified_protocol, plain_data
 from harness.instantiate import (
@@ -238,11 +238,11 @@ def default_run_dir(config: RunConfig, taken: Sequence[Path] = ()) -> Path:
 
 
 def start(prepared: PreparedRun, run_dir: Path) -> ExitCode:
-    """Run everything; returns how it ended. A run that could not start leaves nothing behind."""
+    """Run everything; returns how it ended. A run whose agent cannot be built leaves nothing behind."""
     try:
         with RunWriter.create(run_dir, prepared.meta(), prepared.plan) as writer:
             return _execute(prepared, writer)
-    except WorkerStartError:
+    except WrongAgentError:
         with RunReader(run_dir) as reader:
             untouched = not reader.attempt_counts()
         if untouched:

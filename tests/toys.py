@@ -328,6 +328,13 @@ class Stillborn(Walker):
         os._exit(7)
 
 
+class Misconfigured(Walker):
+    """Cannot be built, whatever happens: as one whose settings are wrong in a way that only building tells."""
+
+    def __init__(self) -> None:
+        raise ValueError("eyes=3 are too many")
+
+
 class Unbuildable(Walker):
     """Cannot be built."""
 

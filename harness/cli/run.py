@@ -108,7 +108,7 @@ def run_all(
             if finished is not None:
                 finished(folder)
         finally:
-            if folder.exists():  # not where no worker could start
+            if folder.exists():  # not where no agent could be built
                 print(folder)
         codes.append(code)
         if code is ExitCode.INTERRUPTED:

@@ -20,10 +20,16 @@ class WorkerStartError(Exception):
     """No worker could be started, so no episode can run; the message holds the reason."""
 
 
-def failed_start(error: EpisodeError) -> str:
-    """Why no worker started: a mistake in the configuration in one line, anything else with its traceback."""
+class WrongAgentError(WorkerStartError):
+    """The agent cannot be built from this configuration, on no machine like this one and at no other time."""
+
+
+def unbuilt(error: EpisodeError) -> WorkerStartError:
+    """What building an agent ended in: a mistake in the configuration in one line, anything else with its traceback."""
     kind, _, message = error.message.partition(": ")
-    return message if kind == ConfigError.__name__ else f"{error.message}\n{error.traceback}"
+    if kind == ConfigError.__name__:
+        return WrongAgentError(message)
+    return WorkerStartError(f"the agent cannot be built: {error.message}\n{error.traceback}")
 
 
 @dataclass(frozen=True)

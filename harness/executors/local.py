@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.executors.base import InterruptedRunError, WorkerStartError, WorkerStatus, failed_start
+from harness.executors.base import InterruptedRunError, WorkerStatus, unbuilt
 from harness.phases import PhaseBoard, PhaseError
 from harness.records import Job
 from harness.rollout import StopRollout, run_episodes
@@ -30,7 +30,7 @@ class LocalExecutor:
         try:
             agent, lanes = build_worker(spec, NAME, board)
         except PhaseError as failure:
-            raise WorkerStartError(failed_start(failure.error)) from failure
+            raise unbuilt(failure.error) from failure
         finished = 0
 
         def stop_and_report() -> bool:

@@ -24,7 +24,7 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from harness.executors.base import InterruptedRunError, WorkerStartError, WorkerStatus, failed_start
+from harness.executors.base import InterruptedRunError, WorkerStartError, WorkerStatus, unbuilt
 from harness.executors.sentinel import Loss, Sentinel, WorkerAddress
 from harness.phases import PhaseBoard, PhaseError
 from harness.records import EpisodeError, EpisodeResult, Job, Outcome, Phase
@@ -329,7 +329,7 @@ class _Crew:
         """The worker's own code raised: an agent that cannot be built, or a defect of the harness."""
         cause = error.cause
         if isinstance(cause, PhaseError) and cause.error.phase is Phase.AGENT_START:
-            raise WorkerStartError(f"the agent cannot be built: {failed_start(cause.error)}")
+            raise unbuilt(cause.error)
         raise error
 
     def _replace_lost(self, handle: _Handle) -> None:

@@ -39,6 +39,7 @@ def test_run_prints_the_run_directory_last(tmp_path: Path, capsys: pytest.Captur
 def test_the_run_directory_is_printed_however_the_run_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for agent, words, code in [
         ("walker", ["agent.mode=raises", "errors.attempts=1", "errors.stop_after=3"], 4),
+        ("unbuildable", [], 2),
         ("rude", [], 0),
     ]:
         folder = tmp_path / agent
@@ -46,12 +47,15 @@ def test_the_run_directory_is_printed_however_the_run_ends(tmp_path: Path, capsy
         assert capsys.readouterr().out.splitlines()[-1] == str(folder)
 
 
-def test_what_could_not_start_leaves_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_can_never_be_built_leaves_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("kept")
-    assert run_toy(tmp_path / "new" / "run", agent="unbuildable") == 2
-    assert run_toy(tmp_path / "mine", agent="unbuildable") == 2
-    assert str(tmp_path / "new") not in capsys.readouterr().out
+    mistaken = ("agent._target_=tests.toys.Misconfigured",)
+    assert run_toy(tmp_path / "new" / "run", *mistaken, agent="custom") == 2
+    assert run_toy(tmp_path / "mine", *mistaken, agent="custom") == 2
+    told = capsys.readouterr()
+    assert str(tmp_path / "new") not in told.out
+    assert told.err.splitlines()[-1] == "error: agent: eyes=3 are too many"
     assert not (tmp_path / "new" / "run").exists()
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
     assert run_toy(tmp_path / "mine", "limit=1") == 0, "the mended command has its folder"
