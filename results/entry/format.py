@@ -85,6 +85,11 @@ _FORBIDDEN = re.compile(
 """Control characters (terminals obey them), those that change the direction of text, and halves of characters."""
 
 
+def without_folder(words: Sequence[str]) -> list[str]:
+    """A command's words but for ``WHERE``."""
+    return [word for word in words if word.partition("=")[0] != WHERE]
+
+
 class EntryError(StoreError):
     """The file is no entry, or one that cannot be believed; the message says why."""
 

@@ -30,6 +30,7 @@ from results.entry.format import (
     EntryError,
     derived_tables,
     printable,
+    without_folder,
 )
 
 
@@ -99,20 +100,19 @@ def _rows(reader: RunReader, table: str) -> Iterator[bytes]:
     for row in reader.rows(table):
         shown = {name: row.get(name) for name in columns}
         if table in JSON_COLUMNS:
-            shown[JSON_COLUMNS[table]] = json.loads(row[JSON_COLUMNS[table]])
-        if table == "sessions":
-            shown["provenance"] = _without_folder(json.loads(row["provenance"]))
+            data = json.loads(row[JSON_COLUMNS[table]])
+            shown[JSON_COLUMNS[table]] = _placeless(data) if table == "sessions" else data
         if table == "attempts":
             shown |= {name: _length(row, name) for name in ARRAYS}
         yield canonical_json(printable(shown)).encode() + b"\n"
 
 
-def _without_folder(provenance: dict[str, Any]) -> dict[str, Any]:
+def _placeless(provenance: dict[str, Any]) -> dict[str, Any]:
     """What is known of a session, but for the folder that its command wrote to."""
     command = provenance.get("command")
     if not isinstance(command, list):
         return provenance
-    return provenance | {"command": [word for word in command if str(word).partition("=")[0] != WHERE]}
+    return provenance | {"command": without_folder([str(word) for word in command])}
 
 
 def _arrays(reader: RunReader, name: str) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from typing import Any
 from harness.instantiate import ConfigError
 from harness.store import RunReader
 from harness.sweeps import overrides_of_run
+from results.entry.format import without_folder
 
 _MULTIRUN = ("-m", "--multirun")
 
@@ -48,7 +49,7 @@ def _reproduce(session: Mapping[str, Any], config: Mapping[str, Any], config_dir
     if not program:
         return "the command was not recorded"
     program = "harness" if program == "__main__.py" else program  # so it was once recorded of `python -m harness`
-    words = [word for word in words if word.partition("=")[0] != "run_dir"]
+    words = without_folder(words)
     commit = (session.get("git") or {}).get("commit")
     lines = [f"git checkout {commit}"] if commit else []
     try:

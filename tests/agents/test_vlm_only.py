@@ -58,9 +58,15 @@ class Spoken:
 
 
 class Truth:
+    """One sub-goal about things at these points, in action units."""
+
+    def __init__(self, *points: Sequence[float]) -> None:
+        self.points = points or (LEFT,)
+
     def stated_subgoals(self) -> list[StatedSubGoal]:
-        u, v = np.array(CAMERA.crop[:2]) + seen(LEFT) * (np.array(CAMERA.crop[2:]) - CAMERA.crop[:2])
-        return [StatedSubGoal("Put it there.", ((float(u), float(v)),))]
+        corner, size = np.array(CAMERA.crop[:2]), np.array(CAMERA.crop[2:]) - CAMERA.crop[:2]
+        shown = [corner + seen(point) * size for point in self.points]
+        return [StatedSubGoal("Put it there.", tuple((float(u), float(v)) for u, v in shown))]
 
 
 def agent(*subgoals: SubGoal, looks: dict[str, Tensor] | None = None, **settings: Any) -> tuple[VLMOnly, Spoken]:
@@ -164,17 +170,9 @@ def test_the_scripted_reasoner_points_at_things() -> None:
 
 
 def test_the_scripted_reasoner_tells_what_to_pick_from_where_to_put_it() -> None:
-    def at(point: Sequence[float]) -> tuple[float, float]:
-        u, v = np.array(CAMERA.crop[:2]) + seen(point) * (np.array(CAMERA.crop[2:]) - CAMERA.crop[:2])
-        return float(u), float(v)
-
-    class Both:
-        def stated_subgoals(self) -> list[StatedSubGoal]:
-            return [StatedSubGoal("Put it there.", (at(LEFT), at(RIGHT)))]
-
     made, _ = agent()
     for lane in range(8):
-        made.reset(lane, view(str(lane), truth=Both()), {})
+        made.reset(lane, view(str(lane), truth=Truth(LEFT, RIGHT)), {})
         action = act(made, lane)
         assert np.linalg.norm(action[1:3] - LEFT) < 0.15
         assert np.linalg.norm(action[3:5] - RIGHT) < 0.15
