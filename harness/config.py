@@ -151,10 +151,12 @@ class Composed:
     Attributes:
         config: The whole configuration.
         protocol_changes: ``key: standard -> used`` of every protocol field that was overridden.
+        training: The commands that make the agent's checkpoint, where a row of the ablation table names one.
     """
 
     config: RunConfig
     protocol_changes: tuple[str, ...]
+    training: tuple[str, ...] = ()
 
 
 def compose_runs(overrides: Sequence[str], *, multirun: bool = False, config_dir: Path | None = None) -> list[Composed]:
@@ -170,7 +172,12 @@ def compose_runs(overrides: Sequence[str], *, multirun: bool = False, config_dir
         ConfigError: for anything that is wrong with them.
     """
     groups = ConfigGroups(config_dir)
-    return [_compose_one(groups, _with_ablation(groups, point)) for point in _points(overrides, multirun)]
+    return [_compose_one(groups, *_with_ablation(groups, point)) for point in _points(overrides, multirun)]
+
+
+def ablation_training(option: Mapping[str, Any]) -> tuple[str, ...]:
+    """The commands that make the checkpoint which a row of the ablation table names; none where it names none."""
+    return tuple(option["train"]) if any(item.startswith("agent.checkpoint=") for item in option["run"]) else ()
 
 
 class ConfigGroups:
@@ -313,8 +320,8 @@ def _points(overrides: Sequence[str], multirun: bool) -> Iterator[list[str]]:
         yield list(point)
 
 
-def _with_ablation(groups: ConfigGroups, overrides: list[str]) -> list[str]:
-    """The overrides with those of the row that ``ablation=`` names.
+def _with_ablation(groups: ConfigGroups, overrides: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    """The overrides with those of the row that ``ablation=`` names, and the training that the row needs.
 
     Raises:
         ConfigError: One of them contradicts the row, which would then be another agent than its name says.
@@ -322,17 +329,18 @@ def _with_ablation(groups: ConfigGroups, overrides: list[str]) -> list[str]:
     rest = [item for item in overrides if _key(item) != ABLATION]
     named = [item.partition("=")[2] for item in overrides if _key(item) == ABLATION]
     if not named:
-        return rest
+        return rest, ()
     name = named[-1]
     groups.check(ABLATION, name)
-    (row,) = _points(groups.load(ABLATION, name)["run"], multirun=False)
+    option = groups.load(ABLATION, name)
+    (row,) = _points(option["run"], multirun=False)
     for own, given in product(row, rest):
         if _contradict(own, given):
             raise ConfigError(
                 f"{given.lstrip('+')}: the row ablation={name} sets {own.lstrip('+')}; leave {_key(given)} away, or "
                 f"leave ablation= away and give what configs/ablation/{name}.yaml lists under `run`, with your value"
             )
-    return [*row, *(item for item in rest if _key(item) not in map(_key, row))]
+    return [*row, *(item for item in rest if _key(item) not in map(_key, row))], ablation_training(option)
 
 
 def _key(override: str) -> str:
@@ -376,7 +384,7 @@ def _dotted_keys(schema: Any, prefix: str = "") -> Iterator[str]:
             yield prefix + item.name
 
 
-def _compose_one(groups: ConfigGroups, overrides: list[str]) -> Composed:
+def _compose_one(groups: ConfigGroups, overrides: list[str], training: tuple[str, ...]) -> Composed:
     pairs = [item.partition("=")[::2] for item in overrides]
     choices = {"benchmark": "thinkbench"} | {key: value for key, value in pairs if key in GROUPS}
     protocol, _, version = choices.pop("protocol", "").partition("@")
@@ -397,7 +405,7 @@ def _compose_one(groups: ConfigGroups, overrides: list[str]) -> Composed:
     config.benchmark["name"] = choices["benchmark"]
     config.agent["name"] = choices["agent"]
     _check_values(config)
-    return Composed(config, changes)
+    return Composed(config, changes, training)
 
 
 def _composed(groups: ConfigGroups, overrides: list[str]) -> RunConfig:

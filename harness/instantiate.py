@@ -21,13 +21,16 @@ class ConfigError(Exception):
     """The configuration is wrong; the message names the key and the remedy."""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint ``; did you mean 'x'?`` where something known is spelled like ``word``, else all that is known."""
+def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """A hint ``; did you mean 'x'?`` where something known is spelled like ``word``, else all that is known.
+
+    What all of them begin with goes into ``prefix``, since it would make any two of them alike.
+    """
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
-        return f"; did you mean '{close[0]}'?"
-    return f"; known: {', '.join(known)}" if known else ""
+        return f"; did you mean '{prefix}{close[0]}'?"
+    return f"; known: {', '.join(prefix + name for name in known)}" if known else ""
 
 
 def locate(target: str, key: str) -> Any:
@@ -73,7 +76,7 @@ def checked_arguments(
     known = {name: p for name, p in parameters(target).items() if name not in given}
     unknown = [name for name in values if name not in known]
     if unknown:
-        hint = did_you_mean(f"{key}.{unknown[0]}", [f"{key}.{name}" for name in known])
+        hint = did_you_mean(unknown[0], known, f"{key}.")
         raise ConfigError(f"unknown key {key}.{unknown[0]}{hint or f'; {key} has no parameters'}")
     missing = [n for n, p in known.items() if p.default is p.empty and n not in values]
     if missing:

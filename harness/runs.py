@@ -114,7 +114,7 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
             f"agent={config.agent['name']} does what it likes, not what it is told; use `harness collect`"
         )
     benchmark = build_benchmark(config.benchmark, config.protocol)
-    checkpoints = _checkpoints(agent_class, arguments)
+    checkpoints = _checkpoints(agent_class, arguments, composed.training)
     try:
         agent_class.check_settings(arguments, benchmark.action_space(), benchmark.control_hz())
         if (truth := benchmark.truth()) is not None:
@@ -204,8 +204,12 @@ def _without_paths(arguments: dict[str, Any], hashed: Collection[str]) -> dict[s
     return {key: value for key, value in arguments.items() if not _is_checkpoint(key) and key not in hashed}
 
 
-def _checkpoints(agent_class: type[Agent], arguments: dict[str, Any]) -> dict[str, str]:
-    """Hashes of what the agent's parameters ``checkpoint`` and ``*_checkpoint`` name, and of its `Agent.content`."""
+def _checkpoints(agent_class: type[Agent], arguments: dict[str, Any], training: Sequence[str]) -> dict[str, str]:
+    """Hashes of what the agent's parameters ``checkpoint`` and ``*_checkpoint`` name, and of its `Agent.content`.
+
+    Raises:
+        ConfigError: There is no such thing, or it is none of the agent's; ``training`` has the commands that make it.
+    """
     hashes = {}
     for key, value in arguments.items():
         if _is_checkpoint(key) and value is not None:
@@ -213,7 +217,9 @@ def _checkpoints(agent_class: type[Agent], arguments: dict[str, Any]) -> dict[st
                 path = agent_class.checkpoint_path(str(value))
                 hashes[key] = str(value) if path is None else hash_path(path)
             except ValueError as error:
-                raise ConfigError(f"agent.{key}={value}: {error}") from error
+                remedy = "".join(f"\n  {command}" for command in training)
+                remedy = remedy and f"; it is made by these commands from a COLLECTION of `harness collect`:{remedy}"
+                raise ConfigError(f"agent.{key}={value}: {error}{remedy}") from error
     try:
         further = agent_class.content(arguments)
     except ValueError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.identity import RunIdentity, content_hash, difference
+from harness.identity import KEY_LENGTH, RunIdentity, content_hash, difference
 from harness.instantiate import build_benchmark
 from harness.interfaces import Benchmark, Table
 from harness.runs import UNTRAINED
@@ -200,14 +201,15 @@ def load_runs(paths: Sequence[Path], config_dir: Path | None = None) -> list[Loa
 
 
 def run_labels(summaries: Sequence[RunSummary]) -> list[str]:
-    """Row names that differ: where agent and seed do not tell runs apart, what differs of the agents' arguments does,
-    then the protocol, then the folder, then its number.
+    """Row names that differ: where agent and seed do not tell runs apart, what differs of the agents' arguments does
+    (those that are ``None`` are left out), then the protocol, then the folder, then its number.
     """
     labels = []
-    for summary in summaries:
-        rivals = [other for other in summaries if other is not summary and other.agent == summary.agent]
-        differing = sorted({key for other in rivals for key in _differing(summary.arguments, other.arguments)})
-        parts = [f"{key}={summary.arguments.get(key)}" for key in differing]
+    settings = [dict(_settings(summary.arguments)) for summary in summaries]
+    for summary, own in zip(summaries, settings, strict=True):
+        rivals = [others for other, others in zip(summaries, settings, strict=True) if other.agent == summary.agent]
+        differing = sorted({key for others in rivals for key in _differing(own, others)})
+        parts = [f"{key}={_short(own[key])}" for key in differing if own.get(key) is not None]
         if summary.untrained and "checkpoint=untrained" not in parts:
             parts.insert(0, "untrained")
         several = len(summary.seeds) > 1
@@ -227,6 +229,20 @@ def left_out(summaries: Sequence[RunSummary]) -> list[RunSummary]:
     """Runs with untrained weights, which stand in no table beside others; by themselves they may."""
     untrained = [summary for summary in summaries if summary.untrained]
     return untrained if len(untrained) < len(summaries) else []
+
+
+def _settings(arguments: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """An agent's arguments, those inside others by dotted keys, as overrides write them."""
+    for key, value in arguments.items():
+        if isinstance(value, Mapping):
+            yield from _settings(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _short(value: Any) -> Any:
+    """A setting as row names show it: of the hash of what a path led to as much as is shown of protocols' hashes."""
+    return value[:8] if isinstance(value, str) and re.fullmatch(rf"[0-9a-f]{{{KEY_LENGTH}}}", value) else value
 
 
 def _differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:

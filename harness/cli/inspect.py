@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from harness.cli.options import verb, wide_console
-from harness.config import ConfigGroups
+from harness.config import ConfigGroups, ablation_training
 from harness.instantiate import ConfigError, locate, reads_truth
 from harness.interfaces import Agent
 from harness.runs import RUNS_FOLDER
@@ -55,8 +55,7 @@ def _describe(group: str, option: dict[str, Any]) -> str:
     if group == "protocol":
         return f"{option['name']}@{option['version']}, for benchmark={option['benchmark']}"
     if group == "ablation":
-        trained = any(item.startswith("agent.checkpoint=") for item in option["run"])
-        return f"{option['row']}{' (needs training)' if trained else ''}"
+        return f"{option['row']}{' (needs training)' if ablation_training(option) else ''}"
     if not option.get("_target_"):
         return f"your own: {group}._target_=my_module.MyClass"
     try:

@@ -11,7 +11,7 @@ import yaml
 from agents.thinkjepa.training.compose import read_config
 from harness.config import ConfigGroups, compose_runs
 from harness.instantiate import ConfigError, build_agent
-from harness.runs import check_agent
+from harness.runs import check_agent, prepare
 
 ROOT = Path(__file__).parents[2]
 ROWS = sorted(path.stem for path in (ROOT / "configs" / "ablation").glob("*.yaml"))
@@ -48,6 +48,22 @@ def test_a_row_composes(row: str) -> None:
         trained.append(f"{config.out}/checkpoint")
     if trained and row != "full":
         assert f"agent.checkpoint={trained[-1]}" in option["run"]
+
+
+def test_a_row_that_was_not_trained_is_refused_with_the_commands_that_train_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (composed,) = compose_runs(["ablation=mse", "benchmark=subgoals"])
+    with pytest.raises(ConfigError) as caught:
+        prepare(composed)
+    message, *commands = str(caught.value).split("\n  ")
+    assert message.startswith("agent.checkpoint=runs/ablation/mse/gpi/checkpoint: ")
+    assert commands == ConfigGroups().load("ablation", "mse")["train"]
+    (composed,) = compose_runs(["ablation=full", "benchmark=subgoals", "agent.checkpoint=none/such/model"])
+    with pytest.raises(ConfigError, match="no shipped model") as caught:
+        prepare(composed)
+    assert "harness train" not in str(caught.value), "its training makes another model than the one that is missing"
 
 
 @pytest.mark.parametrize("row", ["no_gpi", "no_guidance", "no_vlm"])

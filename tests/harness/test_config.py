@@ -32,6 +32,7 @@ CONFIGS = ROOT / "tests" / "configs"
         ("protocol=toy@2", "this harness has toy@1"),
         ("executor=rey", "did you mean 'ray'?"),
         ("agent.gian=2", "unknown key agent.gian; did you mean 'agent.gain'?"),
+        ("agent.sed=2", "unknown key agent.sed; known: agent."),
         ("agent.gain=abc", "agent.gain='abc' must be a number"),
         ("agent.gain=true", "agent.gain=True must be a number"),
         ("agent.checkpoint=no/such/file", "agent.checkpoint=no/such/file: no such file or folder"),

@@ -22,7 +22,7 @@ from results.plots import report_plots
 from results.published import PublishedTable
 from results.render import as_csv, as_json, markdown
 from results.report import COMPUTE_COLUMNS, Report, ReportTable
-from results.runs import RunSummary
+from results.runs import RunSummary, run_labels
 
 GOLDEN = Path(__file__).parent / "golden"
 FORMATS: dict[str, Callable[[Report], str]] = {
@@ -225,3 +225,20 @@ if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
     for name, render in FORMATS.items():
         (GOLDEN / f"report.{name}").write_text(render(example()))
+
+
+def test_rows_are_named_by_the_settings_in_which_they_differ() -> None:
+    own = [
+        {
+            "reasoner": "vlm",
+            "planner": {"population": 128, "horizon": 1},
+            "vlm.model": "788ff226a6c04b5d1318086c41b9fbcb",
+        },
+        {"reasoner": "scripted", "planner": {"population": 64, "horizon": 1}, "vlm.model": None},
+    ]
+    labels = run_labels([*(summary("thinkjepa", arguments=settings) for settings in own), summary("flat_cem")])
+    assert labels == [
+        "thinkjepa (planner.population=128, reasoner=vlm, vlm.model=788ff226, seed 0)",
+        "thinkjepa (planner.population=64, reasoner=scripted, seed 0)",
+        "flat_cem (seed 0)",
+    ]
