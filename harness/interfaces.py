@@ -462,6 +462,16 @@ class Benchmark(ABC):
                 spec's ``meta`` as a column of its own.
         """
 
+    def conduct(self, frame: pd.DataFrame) -> Table | None:
+        """What the agent did, however it ended: one row that explains a result.
+
+        Reports print it beside the tables; nobody is ranked or tested by it, and entries do not state it.
+
+        Args:
+            frame: See `summarise`.
+        """
+        return None
+
 
 # -------------------------------------------------------------------------------------- told from the truth
 

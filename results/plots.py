@@ -89,6 +89,8 @@ def _drawing(table: ReportTable) -> Drawing | None:
     if table.key == "compute":
         drawable = sum(cells[table.columns.index("success")].value is not None for _, cells in table.rows)
         return _draw_pareto if drawable else None
+    if table.key == "conduct":
+        return None
     if table.key.startswith("ablation_") or table.key == "shift":
         return _draw_forest
     rates = _rate_columns(table)

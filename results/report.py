@@ -118,6 +118,8 @@ def build_report(
             raise StoreError(f"the baseline {baseline} has untrained weights, so no other run is compared with it")
         tables += _ablation(full, runs)
     tables += [_shift_table(shifted) for shifted in shift_groups(runs)]
+    for group in comparable(runs):
+        tables += _conduct(group)
     tables += [_compute(group) for group in comparable(alone)]
     published = published_tables(run.summary.benchmark for run in alone)
     return Report(tuple(run.summary for run in alone), tuple(tables), published, tuple(outside))
@@ -244,6 +246,21 @@ def _change(run: LoadedRun | None, none: LoadedRun | None) -> PairedDifference |
     if run is None or none is None:
         return None
     return compare_cells(run, _success(run), none, _success(none))
+
+
+def _conduct(group: Sequence[LoadedRun]) -> list[ReportTable]:
+    """What the agents of a group did, where the benchmark has a table of that; it ranks nobody."""
+    rows = [(run.label, table) for run in group if (table := run.benchmark.conduct(run.frame)) is not None]
+    return [
+        ReportTable(
+            table.key,
+            f"{group[0].summary.protocol}: {table.title}",
+            table.columns,
+            tuple((label, tuple(map(work_out, own.rows[0][1]))) for label, own in rows),
+            coverage(group),
+        )
+        for _, table in rows[:1]
+    ]
 
 
 def _compute(group: Sequence[LoadedRun]) -> ReportTable:

@@ -20,6 +20,7 @@ from envs.tabletop.cameras import CAMERAS
 from envs.tabletop.robot import Visuals
 from envs.tabletop.world import CONTROL_HZ, WORLD_VERSION
 from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, MeanCell, RateCell, Table, derive_seed
+from thinkbench.conduct import conduct_table
 from thinkbench.env import ThinkBenchEnv, ThinkBenchTruth
 from thinkbench.generator import Wording, generate
 from thinkbench.names import NAME
@@ -312,6 +313,11 @@ class ThinkBench(Benchmark):
             rows=tuple((family, _cells(frame[frame["family"] == family], horizons)) for family in families),
         )
         return (by_horizon, by_family)
+
+    def conduct(self, frame: pd.DataFrame) -> Table:
+        """See `conduct_table`; picks are those of skill control."""
+        picks = {"picks per action": "picks"} if self.protocol.control == "skill" else {}
+        return conduct_table(frame, picks, alike="template")
 
 
 def _cells(frame: pd.DataFrame, horizons: Sequence[int]) -> tuple[RateCell | MeanCell, ...]:

@@ -17,6 +17,7 @@ from envs.tabletop.cameras import CAMERAS
 from envs.tabletop.robot import Visuals
 from envs.tabletop.world import WORLD_VERSION
 from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, RateCell, Table
+from thinkbench.conduct import conduct_table
 from thinkbench.subgoals.draw import NAME, PlayScenes, Wording, play_spec
 from thinkbench.subgoals.env import TRUTH_KEYS, SubgoalEnv, SubgoalTruth
 from thinkbench.subgoals.goals import KINDS
@@ -219,3 +220,8 @@ class Subgoals(Benchmark):
             one_line=True,
         )
         return (by_kind, by_moves)
+
+    def conduct(self, frame: pd.DataFrame) -> Table:
+        """See `conduct_table`; a right pick is one of what the sub-goal asks to be moved."""
+        picks = {"picks per action": "picks", "right picks per action": "right_picks"}
+        return conduct_table(frame, picks, alike="episode_id")
