@@ -246,6 +246,14 @@ def _projects_own(group: str, name: str) -> dict[str, Any]:
     return ConfigGroups()._load(group, name)
 
 
+_ONLY_OF_RAY: dict[str, Any] = {
+    "executor": {"gpus_per_worker": ExecutorConfig().gpus_per_worker},
+    "ray": vars(RayConfig()),
+    "deadlines": vars(DeadlinesConfig()),
+}
+"""What a run that goes on without Ray no longer has."""
+
+
 def override_recorded(recorded: dict[str, Any], overrides: Sequence[str]) -> RunConfig:
     """The configuration of an existing run with a few keys changed.
 
@@ -263,7 +271,10 @@ def override_recorded(recorded: dict[str, Any], overrides: Sequence[str]) -> Run
         if key == "executor":
             groups = ConfigGroups()
             groups.check(key, value)
-            choices.append({key: groups.load(key, value)})
+            chosen = groups.load(key, value)
+            if chosen["kind"] == "local":
+                choices.append(_ONLY_OF_RAY)
+            choices.append({key: chosen})
         elif key in GROUPS:
             raise ConfigError(f"{item}: another {key} makes another run; use `harness run`")
         elif key.split(".")[0] in OPEN_GROUPS or key in set(_dotted_keys(RunConfig)):
@@ -469,7 +480,7 @@ def _check_values(config: RunConfig) -> None:
     for item in fields(config.deadlines):
         if getattr(config.deadlines, item.name) <= 0:
             raise ConfigError(f"deadlines.{item.name} must be a positive number of seconds")
-    if executor.kind == "local":
+    if executor.kind == "local":  # see _ONLY_OF_RAY
         useless = {
             "executor.gpus_per_worker": executor.gpus_per_worker > 0,
             "ray.address": config.ray.address is not None,

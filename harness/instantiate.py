@@ -86,6 +86,16 @@ def checked_arguments(
     return {name: convert(value, hints.get(name, Any), f"{key}.{name}") for name, value in values.items()}
 
 
+def with_floats(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """``values`` with whole numbers as floats where a parameter of ``target`` is one: ``2`` and ``2.0`` are the same.
+
+    Raises:
+        ConfigError: see `checked_arguments`.
+    """
+    checked = checked_arguments(target, values, key)
+    return {name: checked[name] if type(checked[name]) is float else value for name, value in values.items()}
+
+
 def convert(value: Any, annotation: Any, key: str) -> Any:
     """``value`` (plain YAML data) as an instance of ``annotation``; raises `ConfigError` where that is impossible."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)

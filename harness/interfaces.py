@@ -462,7 +462,7 @@ class Benchmark(ABC):
                 spec's ``meta`` as a column of its own.
         """
 
-    def conduct(self, frame: pd.DataFrame) -> Table | None:
+    def conduct(self, frame: pd.DataFrame) -> Table | None:  # noqa: ARG002
         """What the agent did, however it ended: one row that explains a result.
 
         Reports print it beside the tables; nobody is ranked or tested by it, and entries do not state it.

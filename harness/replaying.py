@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.config import RunConfig
 from harness.instantiate import build_benchmark
 from harness.interfaces import Action, Agent, EnvRequest, Observation, TaskView
 from harness.phases import PhaseBoard
@@ -59,14 +58,13 @@ def replay(reader: RunReader, planned: PlannedEpisode, *, video: bool = False) -
     recorded = final.iloc[0]
     if recorded["outcome"] == Outcome.ERROR:
         raise StoreError(f"episode {planned.spec.episode_id} ended in an error: {recorded['error_message']}")
-    stored = reader.meta("config")
-    config = RunConfig(**{item.name: stored[item.name] for item in fields(RunConfig)})
-    benchmark = build_benchmark(config.benchmark, config.protocol)
+    config = reader.meta("config")
+    benchmark = build_benchmark(config["benchmark"], config["protocol"])
     lane = Lane(
         0,
         lambda: benchmark.make_env(EnvRequest(observation_keys=(), video=video)),
         LoggedActions(reader.actions(planned.key)),
-        run_seed=config.seed,
+        run_seed=config["seed"],
         control_hz=benchmark.control_hz(),
         board=PhaseBoard(),
     )

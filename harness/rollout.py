@@ -348,17 +348,18 @@ def run_episodes(
     while True:
         for lane in lanes:
             while not lane.busy:
-                job = pull(not any(other.busy for other in lanes))
+                idle = not any(other.busy for other in lanes)
+                job = pull(idle)
+                if job is None and idle:
+                    return
                 if job is None:
                     break
                 result = lane.start(job)
                 if result is not None:
                     yield result
-        active = {lane.index: lane for lane in lanes if lane.busy}
-        if not active:
-            return
         if should_stop():
             raise StopRollout
+        active = {lane.index: lane for lane in lanes if lane.busy}
         actions, errors, agent_seconds = _decide(agent, active, board)
         for index, lane in active.items():
             if index in errors:

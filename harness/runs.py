@@ -23,11 +23,11 @@ from harness.identity import RunIdentity, difference, hash_path, identified_prot
 from harness.instantiate import (
     ConfigError,
     build_benchmark,
-    checked_arguments,
     default_arguments,
     is_untrained,
     locate,
     reads_truth,
+    with_floats,
 )
 from harness.interfaces import Agent, Benchmark, EpisodeSpec
 from harness.progress import Display, Tally, make_display
@@ -114,6 +114,8 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
             f"agent={config.agent['name']} does what it likes, not what it is told; use `harness collect`"
         )
     benchmark = build_benchmark(config.benchmark, config.protocol)
+    fields = {key: value for key, value in config.protocol.items() if key != "_target_"}
+    protocol = with_floats(locate(config.protocol["_target_"], "protocol"), fields, "protocol")
     checkpoints = _checkpoints(agent_class, arguments, composed.training)
     try:
         agent_class.check_settings(arguments, benchmark.action_space(), benchmark.control_hz())
@@ -123,7 +125,7 @@ def prepare(composed: Composed, recorded: Sequence[EpisodeSpec] = ()) -> Prepare
         raise ConfigError(str(error)) from error
     identity = RunIdentity(
         benchmark=config.benchmark["name"],
-        protocol=identified_protocol(config.protocol, vars(config.dataset)),
+        protocol=identified_protocol(protocol, vars(config.dataset)),
         fingerprint=dict(benchmark.fingerprint()),
         agent={
             "name": config.agent["name"],
@@ -183,7 +185,7 @@ def check_agent(config: dict[str, Any]) -> tuple[type[Agent], dict[str, Any]]:
     if not (isinstance(target, type) and issubclass(target, Agent)):
         raise ConfigError(f"agent._target_={config['_target_']} is not a class derived from harness.interfaces.Agent")
     given = {key: value for key, value in config.items() if key not in ("_target_", "name")}
-    checked_arguments(target, given, "agent")
+    given = with_floats(target, given, "agent")
     return target, {name: _spelled(value) for name, value in (default_arguments(target) | given).items()}
 
 

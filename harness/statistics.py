@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,14 +35,19 @@ class Interval:
 UNKNOWN = Interval(float("nan"), float("nan"))
 
 
-def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
-    """Wilson score interval of a rate (Wilson 1927; scipy's implementation). ``trials == 0`` gives [0, 1]."""
+def wilson(successes: float, trials: float, confidence: float = 0.95) -> Interval:
+    """Wilson score interval of a rate (Wilson 1927). ``trials == 0`` gives [0, 1].
+
+    The numbers need not be whole: where trials are repeated, what they tell is that of fewer.
+    """
     if trials == 0:
         return Interval(0.0, 1.0)
-    from scipy.stats import binomtest  # takes a second, and every verb imports this module
-
-    interval = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
-    return Interval(float(interval.low), float(interval.high))
+    rate, z = successes / trials, float(ndtri((1 + confidence) / 2))
+    weight = z * z / trials
+    centre = rate + weight / 2
+    half = math.sqrt(weight * (rate * (1 - rate) + weight / 4))
+    low, high = (centre - half) / (1 + weight), (centre + half) / (1 + weight)
+    return Interval(low if successes > 0 else 0.0, high if successes < trials else 1.0)
 
 
 def cluster_bootstrap(

@@ -52,7 +52,7 @@ def work_out(cell: Cell) -> CellValue:
     if isinstance(cell, RateCell):
         rate = cell.successes / cell.valid if cell.valid else None
         distinct = cell.valid if cell.distinct is None else cell.distinct
-        interval = wilson(round(rate * distinct), distinct) if rate is not None else None
+        interval = wilson(rate * distinct, distinct) if rate is not None else None
         return CellValue("rate", rate, interval, cell.successes, cell.valid, cell.errors, sample=cell.verdicts)
     if isinstance(cell, MeanCell):
         if not cell.values:

@@ -32,8 +32,8 @@ EXPLANATION = (
     "Differences are A - B over the episodes in which both have a verdict, paired by episode. Rates: McNemar's exact "
     "test on the discordant episodes, Newcombe's paired 95 % interval, Cohen's h. Means (chain length, progress): "
     "sign-flip test, 95 % BCa bootstrap of the paired differences, Cohen's d_z. Where runs repeat episodes, an "
-    "episode is one observation: sign-flip test and bootstrap over episodes (means: over the groups that the benchmark "
-    "names, such as templates). p is corrected by Holm over the cells of its table."
+    "episode is one observation: sign-flip test over episodes, and Newcombe's interval of so many pairs (means: both "
+    "over the groups that the benchmark names, such as templates). p is corrected by Holm over the cells of its table."
 )
 
 
@@ -103,6 +103,8 @@ def compare(first: Path, second: Path, config_dir: Path | None = None) -> Compar
     Raises:
         StoreError: if they cannot be compared, with every reason.
     """
+    if first.resolve() == second.resolve():
+        raise StoreError(f"{first} is given twice; name another run to compare it with")
     one, other = load_runs([first, second], config_dir)
     reasons = refusals(one, other)
     if reasons:

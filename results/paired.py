@@ -34,8 +34,8 @@ class PairedDifference:
         episodes: Number of different episodes among them (fewer than ``pairs`` where runs repeat episodes).
         first: Mean of the first agent.
         second: Mean of the second agent.
-        interval: 95 % interval of ``difference``: `newcombe_paired` for rates without repetitions, else
-            `harness.statistics.cluster_bootstrap` over episodes.
+        interval: 95 % interval of ``difference``: for rates `newcombe_paired` with as many pairs as there are episodes,
+            else `harness.statistics.cluster_bootstrap` over episodes.
         p_value: Two-sided, of "no difference": `mcnemar_exact` for rates without repetitions, else `sign_flip_test`.
         better: Pairs in which the first agent has the larger value.
         worse: Pairs in which the second has.
@@ -77,7 +77,7 @@ def paired_difference(
         second: Values of the second agent, ``(N,)``.
         rate: Whether the values are verdicts, 0 or 1.
         clusters: What each pair belongs to, ``(N,)``: its episode, where episodes are repeated, or a larger group. The
-            test and the interval treat a group as one observation.
+            test and the interval treat a group as one observation, so repeating a run as it is changes neither.
     """
     if len(first) == 0:
         return None
@@ -85,12 +85,16 @@ def paired_difference(
     groups = len(first) if clusters is None else len(pd.unique(clusters))
     alone = groups == len(first)
     better, worse = int((differences > 0).sum()), int((differences < 0).sum())
-    if rate and alone:
+    if rate:
         both = int(((first > 0) & (second > 0)).sum())
-        interval = newcombe_paired(both, better, worse, len(first) - both - better - worse)
-        p_value = mcnemar_exact(better, worse)
+        told = groups / len(first)
+        counts = (both, better, worse, len(first) - both - better - worse)
+        interval = newcombe_paired(*(count * told for count in counts))
     else:
         interval = cluster_bootstrap(differences, None if alone else clusters)
+    if rate and alone:
+        p_value = mcnemar_exact(better, worse)
+    else:
         p_value = sign_flip_test(differences, None if alone else clusters)
     means = float(first.mean()), float(second.mean())
     effect = cohen_h(*means) if rate else cohen_dz(differences)
@@ -106,18 +110,21 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     return float(binomtest(only_first, only_first + only_second).pvalue)
 
 
-def newcombe_paired(both: int, only_first: int, only_second: int, neither: int, confidence: float = 0.95) -> Interval:
+def newcombe_paired(
+    both: float, only_first: float, only_second: float, neither: float, confidence: float = 0.95
+) -> Interval:
     """Interval of a difference of paired rates: Newcombe 1998 (Statistics in Medicine 17:2635), method 10.
 
     It joins the Wilson intervals of the two rates by their correlation, and holds where bootstraps and normal
-    approximations fail: few pairs, rates near 0 or 1, no discordant pairs.
+    approximations fail: few pairs, rates near 0 or 1, no discordant pairs. The numbers of pairs need not be whole, see
+    `harness.statistics.wilson`.
     """
     total = both + only_first + only_second + neither
     with_first, with_second = both + only_first, both + only_second
     one, other = with_first / total, with_second / total
     first, second = wilson(with_first, total, confidence), wilson(with_second, total, confidence)
-    margins = with_first * (total - with_first) * with_second * (total - with_second)
-    agreement = float(both * neither - only_first * only_second)
+    margins = with_first * (only_second + neither) * with_second * (only_first + neither)
+    agreement = both * neither - only_first * only_second
     if agreement > 0:
         agreement = max(0.0, agreement - total / 2)  # Newcombe's continuity correction
     phi = agreement / math.sqrt(margins) if margins else 0.0

@@ -27,7 +27,8 @@ def pool_seeds(runs: Sequence[LoadedRun]) -> list[LoadedRun]:
     for run in runs:
         groups.setdefault(_all_but_the_seed(run), []).append(run)
     seeds = sorted({run.summary.seed for run in runs})
-    pooled = [_pool(sorted(group, key=lambda run: run.summary.seed), seeds) for group in groups.values()]
+    apart = max((run.identity.repeats for run in runs), default=1)
+    pooled = [_pool(sorted(group, key=lambda run: run.summary.seed), seeds, apart) for group in groups.values()]
     labels = run_labels([run.summary for run in pooled])
     return [replace(run, summary=replace(run.summary, label=label)) for run, label in zip(pooled, labels, strict=True)]
 
@@ -48,8 +49,8 @@ def _all_but_the_seed(run: LoadedRun) -> str:
     )
 
 
-def _pool(runs: Sequence[LoadedRun], seeds: Sequence[int]) -> LoadedRun:
-    """Runs of one agent, by ascending seed; ``seeds`` are those of all agents."""
+def _pool(runs: Sequence[LoadedRun], seeds: Sequence[int], apart: int) -> LoadedRun:
+    """Runs of one agent, by ascending seed; ``seeds`` are those of all agents, ``apart`` the most that any repeats."""
     for one, other in pairwise(runs):
         if one.summary.seed == other.summary.seed:
             raise StoreError(
@@ -57,7 +58,8 @@ def _pool(runs: Sequence[LoadedRun], seeds: Sequence[int]) -> LoadedRun:
                 "pooled, its episodes would count twice. Leave one of them out"
             )
     first, summaries = runs[0], [run.summary for run in runs]
-    frame = pd.concat([_numbered(run, seeds.index(run.summary.seed)) for run in runs], ignore_index=True)
+    frames = [run.frame.assign(repeat=run.frame["repeat"] + seeds.index(run.summary.seed) * apart) for run in runs]
+    frame = pd.concat(frames, ignore_index=True)
     summary = replace(
         first.summary,
         seeds=tuple(one.seed for one in summaries),
@@ -68,11 +70,6 @@ def _pool(runs: Sequence[LoadedRun], seeds: Sequence[int]) -> LoadedRun:
     )
     tables = tuple(first.benchmark.summarise(frame))
     return replace(first, summary=summary, frame=frame, tables=tables, parts=tuple(runs))
-
-
-def _numbered(run: LoadedRun, place: int) -> pd.DataFrame:
-    """The run's frame, its repetitions numbered after those of so many seeds before."""
-    return run.frame.assign(repeat=run.frame["repeat"] + place * run.identity.repeats)
 
 
 def seeds_differ(runs: Sequence[LoadedRun]) -> tuple[str, ...]:

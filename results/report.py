@@ -116,7 +116,7 @@ def build_report(
         full = next((run for run in runs if _holds(run, baseline)), None)
         if full is None:
             raise StoreError(f"the baseline {baseline} has untrained weights, so no other run is compared with it")
-        tables += _ablation(full, runs)
+        tables += _ablation(full, runs, outside)
     tables += [_shift_table(shifted) for shifted in shift_groups(runs)]
     for group in comparable(runs):
         tables += _conduct(group)
@@ -172,15 +172,12 @@ def _own(run: LoadedRun, table: Table) -> ReportTable:
     return ReportTable(table.key, f"{run.label}: {table.title}", table.columns, rows, coverage([run]))
 
 
-def _ablation(full: LoadedRun, runs: Sequence[LoadedRun]) -> list[ReportTable]:
+def _ablation(full: LoadedRun, runs: Sequence[LoadedRun], outside: Sequence[RunSummary]) -> list[ReportTable]:
     """Differences of the other runs to the full agent, paired by episode."""
     group = next(group for group in comparable(runs) if full in group)
     others = [run for run in group if run is not full]
     if not others:
-        raise StoreError(
-            f"no run can be compared with the baseline {full.summary.run}: none has its protocol "
-            f"({full.summary.protocol}, hash {full.summary.protocol_hash[:8]}) and episodes"
-        )
+        raise StoreError(f"no run can be compared with the baseline {full.summary.run}: {_alone(full, runs, outside)}")
     left_out = [run.label for run in runs if run not in group]
     notes = (
         *coverage([full, *others]),
@@ -205,6 +202,17 @@ def _ablation(full: LoadedRun, runs: Sequence[LoadedRun]) -> list[ReportTable]:
             ReportTable(f"ablation_{template.key}", title, template.columns, ((full.label, base), *rows), notes)
         )
     return tables
+
+
+def _alone(full: LoadedRun, runs: Sequence[LoadedRun], outside: Sequence[RunSummary]) -> str:
+    """Why no run stands beside the baseline."""
+    if len(runs) > 1:
+        summary = full.summary
+        return f"none has its protocol ({summary.protocol}, hash {summary.protocol_hash[:8]}) and episodes"
+    if outside:
+        return f"the others have untrained weights ({', '.join(summary.run for summary in outside)})"
+    pooled = "all runs are seeds of one agent" if len(full.parts) > 1 else "there is no other"
+    return f"{pooled}; name one of another agent as well"
 
 
 def _holm_by_column(differences: Sequence[Sequence[PairedDifference | None]]) -> list[tuple[CellValue, ...]]:
@@ -234,6 +242,10 @@ def _shift_table(group: Shifted) -> ReportTable:
         "episodes in which both have a verdict, paired by episode, with 95 % intervals; p-values corrected by Holm "
         "over the shifts of the agent.",
         *seeds_differ([run for by_shift in group.agents.values() for run in by_shift.values()]),
+        *(
+            f"Not in the table, where a run of at least as many episodes stands: {run.summary.run}"
+            for run in group.left_out
+        ),
     )
     return ReportTable("shift", f"{group.title}: Success under shifts", tuple(columns), rows, notes)
 

@@ -19,11 +19,13 @@ class Shifted:
         title: Name of the unshifted protocol, or of the first one.
         shifts: Names of the shifts with their levels, ``UNSHIFTED`` first.
         agents: Runs by shift, by name of the agent, which says nothing of the protocol.
+        left_out: Runs in whose place another one of the same agent under the same shift stands.
     """
 
     title: str
     shifts: tuple[str, ...]
     agents: Mapping[str, Mapping[str, LoadedRun]]
+    left_out: tuple[LoadedRun, ...] = ()
 
 
 def shift_of(run: LoadedRun) -> str | None:
@@ -53,13 +55,14 @@ def shift_groups(runs: Sequence[LoadedRun]) -> list[Shifted]:
 
 def _group(members: Sequence[tuple[str, LoadedRun]]) -> Shifted:
     agents: dict[str, dict[str, LoadedRun]] = {}
-    for shift, run in members:
+    left_out = []
+    for shift, run in sorted(members, key=lambda member: -member[1].summary.planned):  # a quick look comes last
         seed = None if run.summary.seeds else run.identity.seed
         who = content_hash([dict(run.identity.agent), dict(run.identity.checkpoints), seed])
-        # Of several runs of one agent under one shift the first stands in the table.
-        agents.setdefault(who, {}).setdefault(shift, run)
+        if agents.setdefault(who, {}).setdefault(shift, run) is not run:
+            left_out.append(run)
     shown = [by_shift.get(UNSHIFTED) or next(iter(by_shift.values())) for by_shift in agents.values()]
     names = run_labels([run.summary for run in shown])
     shifts = sorted({shift for shift, _ in members} - {UNSHIFTED})
     title = next((run.summary.protocol for shift, run in members if shift == UNSHIFTED), members[0][1].summary.protocol)
-    return Shifted(title, (UNSHIFTED, *shifts), dict(zip(names, agents.values(), strict=True)))
+    return Shifted(title, (UNSHIFTED, *shifts), dict(zip(names, agents.values(), strict=True)), tuple(left_out))

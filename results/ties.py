@@ -17,9 +17,11 @@ Row = tuple[LoadedRun, tuple[CellValue, ...]]
 def mark_best(rows: Sequence[Row]) -> list[Row]:
     """Mark in each column the agent with the best value, and those that are not shown to be worse.
 
-    Each other agent is tested against the best one, paired by episode (`compare_cells`), with Holm's correction over
-    the agents of the column: those with an adjusted p-value of at least 0.05 are tied with it. Privileged agents take
-    no part, unless all are. A column in which fewer than two agents can be compared, or all are equal, has no best.
+    Each other agent is tested against the one with the best value, paired by episode (`compare_cells`), with Holm's
+    correction over the agents of the column: those with an adjusted p-value of at least 0.05 are tied with it, and so
+    are those that are better over the episodes that both have. Privileged agents take no part, unless all are, nor do
+    agents that share no episode and seed with the best one. A column in which none can be compared with the best one,
+    or all are equal, has no best.
     """
     ranked = [row for row in rows if not row[0].summary.privileged] or list(rows)
     marked = {id(run): list(cells) for run, cells in rows}
@@ -36,10 +38,14 @@ def _best(entries: Sequence[tuple[LoadedRun, CellValue]]) -> list[LoadedRun]:
     sign = -1.0 if able[0][1].better == "lower" else 1.0
     top, top_cell, _ = max(able, key=lambda entry: sign * entry[2])
     others = [(run, compare_cells(top, top_cell, run, cell)) for run, cell, _ in able if run is not top]
-    if any(difference is None for _, difference in others):
-        return []
-    adjusted = holm([difference.p_value for _, difference in others if difference is not None])
-    return [top, *(run for (run, _), p_value in zip(others, adjusted, strict=True) if p_value >= LEVEL)]
+    compared = [(run, difference) for run, difference in others if difference is not None]
+    adjusted = holm([difference.p_value for _, difference in compared])
+    tied = [
+        run
+        for (run, difference), p_value in zip(compared, adjusted, strict=True)
+        if p_value >= LEVEL or sign * difference.difference <= 0
+    ]
+    return [top, *tied] if compared else []
 
 
 def _is_ranked(cell: CellValue) -> bool:

@@ -299,6 +299,17 @@ class Rude(Walker):
         raise RuntimeError("I stay")
 
 
+class Polite(Walker):
+    """Leaves a note in a folder when it is asked to go."""
+
+    def __init__(self, notes: str) -> None:
+        super().__init__()
+        self._notes = Path(notes)
+
+    def close(self) -> None:
+        (self._notes / str(os.getpid())).touch()
+
+
 class Curious(Walker):
     """Reads ground truth."""
 

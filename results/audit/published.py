@@ -23,7 +23,7 @@ def audit_published() -> list[Finding]:
 def audit_file(path: Path) -> list[Finding]:
     """One file with tables, by itself and against the sources of the project."""
     source = load_source(path)
-    return _audit([source], [source, *published_sources()])
+    return _audit([source], [source, *(known for known in published_sources() if known != source)])
 
 
 def _audit(audited: Sequence[PublishedSource], known: Sequence[PublishedSource]) -> list[Finding]:

@@ -68,7 +68,7 @@ MEMBERS = (MANIFEST, FACTS, *(f"{table}.jsonl" for table in ROW_TABLES), *(f"{na
 FACT_NAMES = ("identity", "run_key", "protocol_hash", "config", "deviations", "suite_size", "privileged")
 JSON_COLUMNS = {"sessions": "provenance", "episodes": "spec", "stages": "metrics", "events": "data"}
 WHERE = "run_dir"
-"""What is left out of the configuration and of commands: the folder that a run was written to."""
+"""What is left out of the configuration and of commands: the folder that a run lies in."""
 LEFT_OUT = ("facts", "traceback", "video")
 """Columns of the store that entries do not have: ``facts`` follow from ``spec``."""
 
@@ -86,8 +86,10 @@ _FORBIDDEN = re.compile(
 
 
 def without_folder(words: Sequence[str]) -> list[str]:
-    """A command's words but for ``WHERE``."""
-    return [word for word in words if word.partition("=")[0] != WHERE]
+    """A command's words but for ``WHERE``, and ``RUN`` for the folder that it resumed."""
+    resumed = [number for number, word in enumerate(words[:2]) if word == "resume"]
+    kept = [("RUN" if number - 1 in resumed else word) for number, word in enumerate(words)]
+    return [word for word in kept if word.partition("=")[0] != WHERE]
 
 
 class EntryError(StoreError):

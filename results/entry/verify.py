@@ -69,9 +69,12 @@ def verify_entry(
 
     Raises:
         EntryError: if the entry is refused.
-        StoreError: if it cannot be replayed here, because the worlds here have other content.
+        StoreError: if it cannot be replayed here, because the worlds here have other content; or ``replays`` is
+            negative.
         OSError: The file cannot be read.
     """
+    if replays < 0:
+        raise StoreError(f"--replay {replays}: give the number of episodes to execute again, 0 for none")
     members = checked_members(path)
     with load_members(path, members, config_dir) as reader:
         groups = ConfigGroups(config_dir)

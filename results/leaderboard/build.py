@@ -34,6 +34,8 @@ from results.leaderboard.texts import cell_view
 from results.published import PublishedTable, published_tables
 
 MARKER = "leaderboard.json"
+UNFINISHED = ".unfinished"
+"""Is there from before an entry comes in until all pages show it, so that what was killed between can be repeated."""
 CSP = "; ".join(
     (
         *("default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'", "media-src 'self'"),
@@ -129,6 +131,7 @@ def build_site(folder: Path, title: str, config_dir: Path | None = None) -> Site
                 shutil.rmtree(target)
             item.replace(target)
     (folder / MARKER).write_text(json.dumps({"title": title, "harness": harness.__version__}) + "\n")
+    (folder / UNFINISHED).unlink(missing_ok=True)
     return site
 
 

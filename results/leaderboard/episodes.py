@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.store import PlannedEpisode, RunReader
+from results.consistency import episode_name
 from results.leaderboard.texts import seconds_text
 
 CHUNK = 20
@@ -33,7 +34,7 @@ def chunks(reader: RunReader, videos: Mapping[str, str]) -> Iterator[list[Row]]:
     for planned in reader.plan():
         key = planned.key
         part.append(_episode(planned, attempts.get(key), stages.get(key, []), events.get(key, [])))
-        replay = shlex.join(["harness", "replay", "RUN", _name(planned), "--video", "episode.mp4"])
+        replay = shlex.join(["harness", "replay", "RUN", episode_name(planned), "--video", "episode.mp4"])
         part[-1] |= {"video": videos.get(key), "replay": replay}
         if len(part) == CHUNK:
             yield part
@@ -50,16 +51,12 @@ def _of_final(reader: RunReader, table: str, attempts: Mapping[str, Row]) -> dic
     return rows
 
 
-def _name(planned: PlannedEpisode) -> str:
-    return f"{planned.spec.episode_id}#{planned.repeat}" if planned.repeat else planned.spec.episode_id
-
-
 def _episode(planned: PlannedEpisode, attempt: Row | None, stages: list[Row], events: list[Row]) -> Row:
     error = None
     if attempt and attempt["error_phase"]:
         error = {"phase": attempt["error_phase"], "message": attempt["error_message"]}
     return {
-        "id": _name(planned),
+        "id": episode_name(planned),
         "error": error,
         "stages": [
             {"instruction": stage.instruction, "task": stage.task, "max_steps": stage.max_steps}

@@ -11,7 +11,7 @@ from harness.runs import UNTRAINED
 from harness.store import RunReader, StoreError
 from results.entry.verify import verify_entry
 from results.entry.writer import export_entry
-from results.leaderboard.build import MARKER, is_site
+from results.leaderboard.build import MARKER, UNFINISHED, is_site
 from results.leaderboard.runs import ID_LENGTH
 
 
@@ -38,7 +38,8 @@ def take_in(sources: Sequence[Path], folder: Path, config_dir: Path | None = Non
         The new files.
 
     Raises:
-        StoreError: if a source is refused, given twice, or there already.
+        StoreError: if a source is refused, given twice, or there already; unless the last one to come in was killed
+            before all pages showed it, and may be this one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".intake-", dir=folder) as staging_name:
@@ -48,9 +49,12 @@ def take_in(sources: Sequence[Path], folder: Path, config_dir: Path | None = Non
         for source in sources:
             _stage(source, staging, folder, config_dir)
         staged = sorted(path for name in ("entries", "videos") for path in (staging / name).iterdir())
+        (folder / UNFINISHED).touch()
         for path in staged:
             target = folder / path.parent.name / path.name
             target.parent.mkdir(exist_ok=True)
+            if target.is_dir():
+                shutil.rmtree(target)
             path.replace(target)
     return [folder / "entries" / path.name for path in staged if path.parent.name == "entries"]
 
@@ -65,7 +69,7 @@ def _stage(source: Path, staging: Path, folder: Path, config_dir: Path | None) -
     if UNTRAINED in verified.deviations:
         raise StoreError(f"{source} has untrained weights, so it stands beside no other run; leave it out")
     name = verified.digest[:ID_LENGTH]
-    if (folder / "entries" / f"{name}.zip").exists():
+    if (folder / "entries" / f"{name}.zip").exists() and not (folder / UNFINISHED).exists():
         raise StoreError(f"{source} is in {folder} already, as entry {name}")
     if (staging / "entries" / f"{name}.zip").exists():
         raise StoreError(f"{source} is given twice")

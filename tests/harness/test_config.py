@@ -14,6 +14,7 @@ from gymnasium.spaces import Box
 from harness.cli import main
 from harness.config import compose_runs, override_recorded, parse_video
 from harness.instantiate import ConfigError
+from harness.runs import prepare
 from tests.harness.toy_runs import ROOT, TOY, run_toy
 from tests.toys import ToyBenchmark, Walker
 
@@ -135,6 +136,35 @@ def test_values_of_a_group_count_wherever_they_stand_beside_its_choice() -> None
     for words in permutations(["executor=ray", "executor.workers=4", "executor.lanes=3"]):
         executor = override_recorded(recorded, words).executor
         assert (executor.kind, executor.workers, executor.lanes) == ("ray", 4, 3)
+
+
+def test_a_run_goes_on_without_ray_and_what_was_meant_for_it() -> None:
+    words = [
+        "executor=ray",
+        "ray.address=auto",
+        "deadlines.step=600",
+        "executor.gpus_per_worker=0.5",
+        "executor.lanes=2",
+    ]
+    (composed,) = compose_runs(["benchmark=toy", "agent=walker", *words], config_dir=CONFIGS)
+    config = override_recorded(asdict(composed.config), ["executor=local"])
+    assert (config.executor.kind, config.executor.workers, config.executor.lanes) == ("local", 1, 2)
+    assert (config.ray.address, config.executor.gpus_per_worker) == (None, 0)
+    with pytest.raises(ConfigError, match="deadlines has no effect with executor=local"):
+        override_recorded(asdict(composed.config), ["executor=local", "deadlines.step=600"])
+
+
+def test_whole_numbers_and_floats_make_one_run() -> None:
+    common = ["benchmark=toy", "agent=walker"]
+    spelled = [["protocol.goal=2", "agent.gain=1"], ["protocol.goal=2.0", "agent.gain=1.0"]]
+    one, other = (prepare(compose_runs([*common, *words], config_dir=CONFIGS)[0]) for words in spelled)
+    assert one.identity.run_key == other.identity.run_key
+    (standard,) = compose_runs([*common, "protocol.goal=1"], config_dir=CONFIGS)
+    assert prepare(standard).deviations == ()
+    assert (
+        prepare(standard).identity.protocol_hash
+        == prepare(compose_runs(common, config_dir=CONFIGS)[0]).identity.protocol_hash
+    )
 
 
 def test_video_modes() -> None:

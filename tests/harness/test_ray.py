@@ -66,6 +66,12 @@ def test_a_death_in_a_batched_decision_is_blamed_on_the_episode_that_causes_it(t
     assert (frame[frame["episode_id"] != "toy-002"]["outcome"] == "success").all()
 
 
+def test_workers_with_several_lanes_close_what_they_hold(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    assert run_toy(tmp_path / "run", *RAY, f"agent.notes={tmp_path / 'notes'}", agent="polite") == 0
+    assert len(list((tmp_path / "notes").iterdir())) == 2
+
+
 def test_workers_that_cannot_start_end_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_toy(tmp_path, *RAY, agent="unbuildable") == 2
     assert "the weights are gone" in capsys.readouterr().err

@@ -131,6 +131,27 @@ def test_lanes_are_served_in_one_call_and_refilled() -> None:
     assert sum(agent.batch_sizes) == sum(result.steps for result in finished)
 
 
+def test_nothing_ever_is_asked_for_once() -> None:
+    """A worker's queue says once that there is nothing more; asked again by the next lane it would wait for ever."""
+    benchmark = ToyBenchmark(ToyProtocol("toy", 1, "toy", episodes=3))
+    agent, board = BatchWalker(), PhaseBoard()
+    lanes = [
+        Lane(i, lambda: benchmark.make_env(EnvRequest()), agent, run_seed=0, control_hz=10.0, board=board)
+        for i in range(2)
+    ]
+    jobs = [Job(spec.episode_id, spec) for spec in benchmark.episodes()]
+    waited = []
+
+    def pull(may_wait: bool) -> Job | None:
+        if not jobs and may_wait:
+            waited.append(True)
+        return jobs.pop() if jobs else None
+
+    finished = list(run_episodes(agent, lanes, pull=pull, board=board, should_stop=lambda: False))
+    assert len(finished) == 3
+    assert waited == [True]
+
+
 def test_time_is_split_and_adds_up(tmp_path: Path) -> None:
     run_toy(tmp_path, "protocol.work=60", "limit=3", "video=all")
     table = results(tmp_path)

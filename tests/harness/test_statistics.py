@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
+from statsmodels.stats.proportion import proportion_confint
 
 from harness.statistics import MOST_CLUSTERS, cluster_bootstrap, wilson
 
@@ -24,6 +25,8 @@ def test_wilson_is_the_closed_form(successes: int, trials: int) -> None:
 def test_wilson_holds_the_rate_and_mirrors(trials: int, data: st.DataObject) -> None:
     successes = data.draw(st.integers(0, trials))
     interval, mirrored = wilson(successes, trials), wilson(trials - successes, trials)
+    reference = proportion_confint(successes, trials, method="wilson")
+    assert (interval.low, interval.high) == pytest.approx(reference, abs=1e-12)
     assert 0 <= interval.low <= successes / trials <= interval.high <= 1
     assert interval.low == pytest.approx(1 - mirrored.high, abs=1e-9)
 

@@ -7,14 +7,18 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from harness.cli import main
+from harness.interfaces import RateCell
 from harness.store import RunReader, StoreError
-from results.cells import CellValue, cell_text
+from results.cells import CellValue, cell_text, work_out
 from results.compare import compare, comparison_markdown
 from results.paired import mcnemar_exact, newcombe_paired
 from results.report import ReportTable, build_report
+from results.runs import load_runs
+from results.ties import mark_best
 from tests.harness.toy_runs import run_toy
 
 WORDS = ("protocol.episodes=24", "protocol.goal=1.2", "protocol.max_steps=4")
@@ -102,6 +106,11 @@ def test_other_protocols_are_refused_with_every_reason(
     assert "protocol.shift_level: 0 -> 2" in error
 
 
+def test_a_run_is_not_compared_with_itself(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(runs["weak"]), str(runs["weak"])]) == 2
+    assert "is given twice; name another run" in capsys.readouterr().err
+
+
 def test_what_a_reader_must_know(runs: dict[str, Path], tmp_path: Path) -> None:
     assert "the seeds differ (0, 5)" in comparison_markdown(compare(runs["weak"], runs["other_seed"]))
     comparison = compare(runs["strong"], runs["short"])
@@ -136,8 +145,12 @@ def test_ablation_table(runs: dict[str, Path]) -> None:
     assert cell.p_value is not None
     assert cell.p_value >= success.p_value
     assert any(note.startswith("Not compared") for note in ablation.notes)
-    with pytest.raises(StoreError, match="no run can be compared with the baseline"):
+    with pytest.raises(StoreError, match=r"no run can be compared with the baseline .*: none has its protocol"):
         build_report([runs["short"]], baseline=runs["strong"])
+    with pytest.raises(StoreError, match=r": all runs are seeds of one agent; name one of another agent as well"):
+        build_report([runs["weak"]], baseline=runs["other_seed"], seeds_pooled=True)
+    with pytest.raises(StoreError, match=r": there is no other; name one of another agent as well"):
+        build_report([runs["strong"]], baseline=runs["strong"])
 
 
 def test_shift_table(runs: dict[str, Path]) -> None:
@@ -161,6 +174,14 @@ def test_shift_table(runs: dict[str, Path]) -> None:
     assert [cell_text(cell) for cell in [cells["none"][f"{strong}, change"], *absent]] == ["-"] * 5
 
 
+def test_a_quick_look_takes_no_runs_place_under_a_shift(runs: dict[str, Path], tmp_path: Path) -> None:
+    look = tmp_path / "look"
+    assert run_toy(look, *WORDS, "agent.gain=0.9", "protocol.shift=far", "protocol.shift_level=1", "limit=2") == 0
+    shift = table(build_report([look, runs["strong"], runs["far1"]]).tables, "shift")
+    assert dict(shift.rows)["far 1"][0].count == 24
+    assert any(note.startswith("Not in the table") and note.endswith("look") for note in shift.notes)
+
+
 def test_best_is_bold_by_test_and_not_by_digits(runs: dict[str, Path], tmp_path: Path) -> None:
     run_toy(tmp_path / "hopeless", *WORDS, "agent.gain=0.05")
     report = build_report([runs["strong"], runs["weak"], runs["other_seed"], tmp_path / "hopeless"])
@@ -176,6 +197,17 @@ def test_best_is_bold_by_test_and_not_by_digits(runs: dict[str, Path], tmp_path:
     p_value = next(cell for cell in compare(runs["strong"], runs["weak"]).cells if cell.column == "success")
     assert strong[0].best
     assert weak[0].best == (p_value.difference.p_value >= 0.05)
+
+
+def test_nobody_loses_the_best_mark_by_being_better(tmp_path: Path) -> None:
+    """The agent with the higher rate has errors; where both have a verdict, it is the worse one."""
+    for name, gain in (("a", 0.9), ("b", 0.5)):
+        run_toy(tmp_path / name, "protocol.episodes=40", f"agent.gain={gain}")
+    verdicts = [pd.Series([False] * 6 + [True] * 6), pd.Series([True] * 12 + [False] * 28)]
+    loaded = load_runs([tmp_path / "a", tmp_path / "b"])
+    marked = mark_best([(run, (work_out(RateCell.over(own)),)) for run, own in zip(loaded, verdicts, strict=True)])
+    assert [cells[0].value for _, cells in marked] == [0.5, 0.3]
+    assert [cells[0].best for _, cells in marked] == [True, True]
 
 
 def test_privileged_agents_are_not_ranked(tmp_path: Path) -> None:

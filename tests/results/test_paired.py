@@ -99,7 +99,21 @@ def test_repetitions_of_an_episode_are_one_observation() -> None:
     assert (alone.episodes, repeated.episodes, repeated.pairs) == (16, 4, 16)
     assert alone.p_value == pytest.approx(2 / 2**8)
     assert repeated.p_value == pytest.approx(2 / 2**2), "two episodes differ, whatever their repetitions"
-    assert math.isnan(repeated.interval.low)
+    assert repeated.interval == newcombe_paired(0, 2, 0, 2)
+
+
+@given(st.tuples(COUNTS, COUNTS, COUNTS, COUNTS).filter(any), st.integers(2, 5))
+@settings(max_examples=40)
+def test_repeating_a_run_as_it_is_tells_nothing_new(counts: tuple[int, ...], times: int) -> None:
+    first, second = (np.repeat(values, counts) for values in ([1.0, 1, 0, 0], [1.0, 0, 1, 0]))
+    once = paired_difference(first, second, rate=True)
+    episodes = np.tile(np.arange(len(first)), times)
+    again = paired_difference(np.tile(first, times), np.tile(second, times), rate=True, clusters=episodes)
+    assert once is not None
+    assert again is not None
+    expected = (once.interval.low, once.interval.high)
+    assert (again.interval.low, again.interval.high) == pytest.approx(expected, abs=1e-9)
+    assert again.p_value == pytest.approx(once.p_value, abs=0.02), "signs are drawn where there are many"
 
 
 def test_a_paired_difference_holds_its_numbers() -> None:

@@ -10,7 +10,9 @@ from harness.cli import main
 from harness.statistics import wilson
 from harness.store import StoreError
 from results.cells import CellValue
+from results.pool import pool_seeds
 from results.report import Report, build_report
+from results.runs import load_runs
 from tests.harness.toy_runs import run_toy
 
 HARD = ("protocol.max_steps=3",)
@@ -40,7 +42,7 @@ def test_seeds_share_a_row(runs: dict[str, Path]) -> None:
         assert cell.successes == sum(one.successes or 0 for one in single)
         assert cell.count == sum(one.count or 0 for one in single)
         assert isinstance(cell.value, float)
-        assert cell.interval == wilson(round(8 * cell.value), 8), "as wide as 8 distinct episodes allow"
+        assert cell.interval == wilson(8 * cell.value, 8), "as wide as 8 distinct episodes allow"
     assert len(pooled.runs) == 5, "what is said of runs is said of each"
     assert len(rows(pooled, "compute")) == 5
 
@@ -63,6 +65,25 @@ def test_different_seeds_are_told_and_compared_by_seed(runs: dict[str, Path]) ->
     assert any("of different seeds" in note for note in ablation.notes)
     alike = build_report([runs["a0"], runs["a1"], runs["b0"]], baseline=runs["b1"], seeds_pooled=True)
     assert not any("of different seeds" in note for table in alike.tables for note in table.notes)
+
+
+def test_an_agent_without_a_common_seed_hides_no_winner(runs: dict[str, Path], tmp_path: Path) -> None:
+    assert run_toy(tmp_path / "c7", *HARD, "agent.gain=0.05", "seed=7") == 0
+    paths = [runs["a0"], runs["a1"], runs["b0"], runs["b1"], tmp_path / "c7"]
+    best = {
+        name.split(",")[0]: cell.best for name, cell in rows(build_report(paths, seeds_pooled=True), "overall").items()
+    }
+    assert best["walker† (gain=0.9"]
+    assert not best["walker† (gain=0.05"]
+
+
+def test_seeds_are_numbered_alike_whatever_is_repeated(tmp_path: Path) -> None:
+    for name, words in {"one0": [], "one1": ["seed=1"], "two0": ["repeats=2"], "two1": ["repeats=2", "seed=1"]}.items():
+        gain = "agent.gain=0.9" if "one" in name else "agent.gain=0.5"
+        assert run_toy(tmp_path / name, *HARD, gain, *words) == 0
+    one, two = pool_seeds(load_runs([tmp_path / name for name in ("one0", "one1", "two0", "two1")]))
+    assert sorted(set(one.frame["repeat"])) == [0, 2]
+    assert sorted(set(two.frame["repeat"])) == [0, 1, 2, 3]
 
 
 def test_under_shifts_an_agent_is_one_whatever_its_seeds(tmp_path: Path) -> None:

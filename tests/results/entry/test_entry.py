@@ -13,7 +13,7 @@ import pytest
 from harness.cli import main
 from harness.store import RunReader, StoreError
 from results.entry import EntryError, export_entry, open_entry
-from results.entry.format import MEMBERS
+from results.entry.format import MEMBERS, without_folder
 from results.entry.verify import verify_entry
 from tests.harness.toy_runs import TOY, run_toy
 from tests.results.entry.forgery import CONFIGS
@@ -48,10 +48,14 @@ def test_where_the_run_lay_is_left_out(tmp_path: Path, monkeypatch: pytest.Monke
     with open_entry(entry, CONFIGS) as read:
         assert [session["provenance"]["command"] for session in read.sessions()] == [["harness", "run", "seed=3"]]
     assert verify_entry(entry, config_dir=CONFIGS, replays=1).replayed
+    resumed = ["harness", "resume", str(tmp_path), "video=all"]
+    assert without_folder(resumed) == ["harness", "resume", "RUN", "video=all"]
 
 
 def test_verify_says_what_it_is(entry: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["verify", str(entry), "--config-dir", str(CONFIGS)]
+    assert main([*words, "--replay", "-1"]) == 2
+    assert "--replay -1: give the number of episodes" in capsys.readouterr().err
     assert main([*words, "--replay", "3", "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["outcomes"]["planned"] == 8

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -172,6 +173,30 @@ def test_an_entry_is_added_and_errors_are_told(
     assert "is given twice" in capsys.readouterr().err
     assert not (tmp_path / "two").exists(), "a build that failed leaves nothing"
     assert sorted(folder.rglob("*")) == before
+
+
+def test_what_was_killed_before_all_pages_were_there_can_be_repeated(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "site"
+    assert main(["leaderboard", "build", str(runs["slow"]), "-o", str(folder), *CONFIG]) == 0
+    with monkeypatch.context() as patch:  # as if killed: neither pages nor cleaning up
+        patch.setattr("results.leaderboard.build.build_site", raising(SystemExit))
+        patch.setattr("results.leaderboard.intake.discard", lambda _: None)
+        with pytest.raises(SystemExit):
+            main(["leaderboard", "add", str(runs["fast"]), str(folder), *CONFIG])
+    assert len(list((folder / "entries").iterdir())) == 2
+    assert len(list((folder / "data" / "runs").iterdir())) == 1
+    assert main(["leaderboard", "add", str(runs["fast"]), str(folder), *CONFIG]) == 0
+    assert len(list((folder / "data" / "runs").iterdir())) == len(list((folder / "entries").iterdir())) == 2
+    assert main(["leaderboard", "add", str(runs["fast"]), str(folder), *CONFIG]) == 2
+
+
+def raising(error: type[BaseException]) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
 
 
 def test_a_tampered_entry_leaves_the_site_as_it_was(
