@@ -109,7 +109,8 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
             trained on moved pictures: what lies across the edge of tokens in one lies in the middle of a token in
             another. The search takes as many times longer.
         device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
-        precision: Of the predictor's weights; ``auto`` is bfloat16 on a GPU and float32 elsewhere.
+        precision: Of the world model's weights, whatever the checkpoint has; ``auto`` is bfloat16 on a GPU and float32
+            elsewhere.
         compile: Whether roll-outs are compiled, see `LatentPlanner`: the first decision then takes a minute, all others
             less. Costs differ in the last digits.
 
@@ -282,9 +283,7 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
 
     def _ready(self, world: WorldModel) -> WorldModel:
         """The world model in the precision of the settings."""
-        if self._halved:
-            world.cast_weights(torch.bfloat16)
-        return world
+        return world.cast_weights(torch.bfloat16 if self._halved else torch.float32)
 
     def _plan(self, lanes: Sequence[LaneT], observations: Sequence[Observation]) -> list[LaneT]:
         """The lanes with their next actions."""
@@ -294,11 +293,11 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
         began = time.perf_counter()
         pictures = [observation[CAMERA] for observation in observations]
         states = self.encode(pictures)
-        encoded = time.perf_counter()
+        encoded = self._clock()
         lanes = [_remembering(lane, state) for lane, state in zip(lanes, states, strict=True)]
         goals = self.goals(lanes, observations, states)
         looks = [self._look_again(pictures, goals, moved) for moved in self._moved]
-        aimed = time.perf_counter()
+        aimed = self._clock()
         planned = self._planner.plan(
             states,
             goals.states,
@@ -330,6 +329,12 @@ class PlanningAgent(Agent, ABC, Generic[LaneT]):
             tried = (*lane.tried, planned.actions[number, : config.action_block].flatten())
             after.append(replace(lane, queue=queue, warm_start=rest[number], tried=tried, events=events))
         return after
+
+    def _clock(self) -> float:
+        """Seconds, when the device is done with all that it was asked for."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
 
     def _look_again(
         self, pictures: Sequence[npt.NDArray[np.uint8]], goals: Goals[LaneT], moved: tuple[float, float]

@@ -142,10 +142,12 @@ class Asking:
                 return self._measured(lambda: self._answer(view, observation, told, events), events)  # noqa: B023
             except ReasonerError as error:
                 problem = error
-        if not isinstance(self.reasoner, VLMReasoner):
+        model = self.reasoner
+        if not isinstance(model, VLMReasoner):
             raise problem
         events += [AgentEvent("no_subgoal", {"reason": str(problem)}), AgentEvent("compute", {"no_subgoal": 1})]
-        return [SubGoal(view.instruction, None, self.reasoner.embed(view.instruction))]
+        embedding = self._measured(lambda: model.embed(view.instruction), events)
+        return [SubGoal(view.instruction, None, embedding)]
 
     def look(self, subgoal: SubGoal, view: TaskView, observation: Observation, events: list[AgentEvent]) -> SubGoal:
         """`Reasoner.look`; adds to ``events``."""

@@ -88,8 +88,8 @@ class VLMOnly(SingleLaneAgent):
         vlm: See there.
         ask: The reasoner is asked before ``every`` skill, as in SayCan, or ``once``, until its sub-goals are used up.
         affordance: How skills are drawn and scored.
-        grid: Side of attention maps, which show the camera's ``crop``, or with a servo the whole picture. A record has
-            the grid that it was made with.
+        grid: Side of attention maps, which show the camera's ``crop``, or with a servo the whole picture. Maps of a
+            record that does not say which part of the picture they cover must have it.
         world: Name of the benchmark.
         servos: How points are reached in worlds without scripted skills, by that name.
 
@@ -200,7 +200,8 @@ class VLMOnly(SingleLaneAgent):
         told = {name: [round(float(x), 4) for x in point] for name, point in zip(("pick", "place"), shown, strict=True)}
         events.append(AgentEvent("servo" if self._servo else "skill", {**told, "affordance": round(score, 4)}))
         memory.subgoals = subgoals[1:]
-        memory.history = (*memory.history, Attempt(current.text, reached=True))
+        if not any(event.kind == "no_subgoal" for event in events):  # what nobody has stated was not reached either
+            memory.history = (*memory.history, Attempt(current.text, reached=True))
         memory.events += events
         return points
 
@@ -244,7 +245,7 @@ def _asks_shipped(settings: Mapping[str, Any]) -> bool:
     shipped = Path(located(VLMConfig().model))
     try:
         return Path(located(reasoning.chosen_vlm(settings).model)).resolve() == shipped.resolve()
-    except (TypeError, ValueError):
+    except (OSError, TypeError, ValueError):
         return True
 
 

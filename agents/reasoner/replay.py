@@ -75,7 +75,7 @@ class ReplayReasoner:
         observation: Observation,  # noqa: ARG002
         history: Sequence[Attempt] = (),
     ) -> Sequence[SubGoal]:
-        """See `Reasoner`. Sub-goals that were reached are left out, each as often as it was, unless all were.
+        """See `Reasoner`. Sub-goals that were reached are left out, each as often as it was; all again after the last.
 
         Raises:
             ReasonerError: The instruction is not in the record.
@@ -86,13 +86,15 @@ class ReplayReasoner:
             hint = f"the nearest of {len(self._answers)} is {near[0]!r}" if near else "it is empty"
             raise ReasonerError(f"{self._path} has no answer to {view.instruction!r}; {hint}")
         reached = Counter(attempt.text for attempt in history if attempt.reached)
+        stated = Counter(step.text for step in answer)
+        rounds = min(reached[text] // count for text, count in stated.items())
         left = []
         for step in answer:
-            if reached[step.text]:
+            if reached[step.text] > rounds * stated[step.text]:
                 reached[step.text] -= 1
             else:
                 left.append(step)
-        return [_subgoal(step, self._world) for step in left or answer]
+        return [_subgoal(step, self._world) for step in left]
 
     def look(self, subgoal: SubGoal, view: TaskView, observation: Observation) -> SubGoal:  # noqa: ARG002
         """See `Reasoner`; the sub-goal as it is."""
@@ -139,8 +141,8 @@ def _problem(step: Recorded, world: WorldModelConfig) -> str | None:
         if count == world.tokens:
             return None
         return (
-            f"{count} numbers, but the world model's grid has {world.tokens} tokens; record it anew with this world "
-            "model, or say in crop which part of the picture they cover"
+            f"{count} numbers, but the world model's grid has {world.tokens} tokens; record it anew over that "
+            "grid, or say in crop which part of the picture they cover"
         )
     try:
         require_crop(step.crop)

@@ -37,12 +37,12 @@ class ScriptedReasoner:
         return [self._subgoal(stated) for stated in _stated(view)]
 
     def look(self, subgoal: SubGoal, view: TaskView, observation: Observation) -> SubGoal:  # noqa: ARG002
-        """See `Reasoner`, or the same with one of the ``objects`` of the sub-goal that is to be reached now for a text.
+        """See `Reasoner`, or the same with one of the ``objects`` of a sub-goal for a text.
 
         What is stated no more stays as it was.
         """
         stated = _stated(view)
-        points = zip(_called(stated[0]), stated[0].points, strict=True)
+        points = [pair for one in stated for pair in zip(_called(one), one.points, strict=True)]
         alone = [SubGoal(name, self._spots([point])) for name, point in points]
         return next((seen for seen in (*map(self._subgoal, stated), *alone) if seen.text == subgoal.text), subgoal)
 
@@ -66,4 +66,4 @@ def _stated(view: TaskView) -> Sequence[StatedSubGoal]:
 
 def _called(stated: StatedSubGoal) -> tuple[str, ...]:
     """What the things of a sub-goal are called, in the order of its points: here they have places, and no words."""
-    return tuple(f"thing {number}" for number in range(1, len(stated.points) + 1))
+    return tuple(f"thing {number} of {stated.text}" for number in range(1, len(stated.points) + 1))

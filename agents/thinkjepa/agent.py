@@ -141,6 +141,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         self._reasoner = reasoning.Asking(reasoning.make_reasoner(reasoner, record, vlm, self.world.config))
         self._require_width()
         self._hits, self._patience = hits, patience
+        self._measure = replace(self._objective, relevance=False)  # thresholds are of plain distances
         if checkpoint != UNTRAINED:
             _require_threshold(self.thresholds, self._objective.of_states, threshold, ask)
         # Without learned weights no distance tells that a sub-goal is reached.
@@ -213,7 +214,7 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
             return self._asked(lane, observation)
         current = lane.subgoals[0]
         goal = self.aim([lane], state.unsqueeze(0))[0]
-        distance = self._objective(state, goal, self._maps([lane])[0].to(state.device)).item()
+        distance = self._measure(state, goal).item()
         lane = replace(lane, monitor=copy(lane.monitor), events=list(lane.events))
         verdict = lane.monitor.observe(distance)
         if verdict is Verdict.GO_ON:
@@ -288,6 +289,8 @@ def _require_effect(settings: Mapping[str, Any]) -> None:
         raise ValueError(
             f"agent.guidance.alpha={guidance.alpha:g} has no effect with guidance.attention=false; leave one away"
         )
+    if (settings["objective"] or {}).get("relevance") and not guidance.attention:
+        raise ValueError("agent.objective.relevance=true has no effect with guidance.attention=false; leave one away")
 
 
 def _require_threshold(known: Mapping[Distance, float], distance: Distance, given: float | None, ask: str) -> None:

@@ -76,7 +76,8 @@ def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
 def pool_grid(tokens: Tensor, grid: int) -> Tensor:
     """Average-pool a square token grid: ``(..., S, D) -> (..., grid * grid, D)``; row-major, S a square.
 
-    Where the sides are no multiples of each other, neighbouring cells share rows or columns (14 to 4: cells of 4 or 5).
+    Where the sides are no multiples of each other, neighbouring cells share rows or columns (14 to 4: rows 0 to 3,
+    3 to 6, 7 to 10 and 10 to 13).
     """
     side = round(tokens.shape[-2] ** 0.5)
     if side == grid:

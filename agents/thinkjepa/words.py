@@ -36,7 +36,7 @@ def embed(texts: Sequence[str], width: int) -> Tensor:
 
 @functools.lru_cache(maxsize=65536)
 def _embed_one(text: str, width: int) -> Tensor:
-    words = re.findall(r"[a-z0-9]+", text.lower())
+    words = re.findall(r"[^\W_]+", text.lower())
     if not words:
         raise ValueError(f"the sub-goal {text!r} holds no word")
     vector = torch.zeros(width)

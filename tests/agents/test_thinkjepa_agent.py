@@ -19,6 +19,7 @@ from agents.thinkjepa.distances import Objective
 from agents.thinkjepa.model import ThinkJEPA
 from agents.thinkjepa.planner.config import SEED_CEM, PlannerConfig
 from agents.thinkjepa.planner.latent import LatentPlanner
+from agents.thinkjepa.planner.subgoals import SubgoalMonitor
 from harness.config import compose_runs
 from harness.interfaces import StatesSubGoals, TaskView
 from harness.runs import check_agent
@@ -68,6 +69,31 @@ def test_the_search_of_the_source_document(checkpoint: str) -> None:
     first = agent.act({0: see(0)})[0]
     assert np.abs(first).max() == 1.0, "it searches beyond the bounds, and acts within them"
     assert agent._lanes[0].warm_start is None
+
+
+def test_that_a_subgoal_is_reached_is_told_by_the_distance_that_was_calibrated(
+    checkpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which knows nothing of where the reasoner looks, whatever plans are scored by."""
+    measured: list[float] = []
+    observe = SubgoalMonitor.observe
+    monkeypatch.setattr(SubgoalMonitor, "observe", lambda self, d: measured.append(d) or observe(self, d))
+    for relevance in (False, True):
+        agent = thinkjepa(checkpoint, objective=Objective(distance="token_cosine", relevance=relevance))
+        agent.reset(0, view(), see(0))
+        for step in range(2):
+            agent.act({0: see(step)})
+    plain, weighted = measured
+    assert weighted == plain > 0
+
+
+def test_weights_have_the_precision_that_was_asked_for(checkpoint: str, tmp_path: Path) -> None:
+    model = from_pretrained(checkpoint).model
+    model.world_model.cast_weights(torch.bfloat16)
+    save_pretrained(model, tmp_path, thresholds={"token_cosine": 1e-6})
+    for precision, dtype in (("float32", torch.float32), ("auto", torch.float32), ("bf16", torch.bfloat16)):
+        agent = thinkjepa(str(tmp_path), precision=precision, device="cpu")
+        assert {parameter.dtype for parameter in agent.world.parameters()} == {dtype}
 
 
 def test_patience_ends_in_a_question(checkpoint: str) -> None:

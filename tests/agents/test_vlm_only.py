@@ -23,7 +23,7 @@ from agents.thinkjepa.training.camera import CameraConfig
 from agents.vlm_only import Affordance, VLMOnly
 from harness.cli import main
 from harness.config import compose_runs
-from harness.interfaces import SeedPath, StatedSubGoal, TaskView
+from harness.interfaces import AgentEvent, SeedPath, StatedSubGoal, TaskView
 from harness.runs import check_agent
 
 ROOT = Path(__file__).parents[2]
@@ -178,6 +178,38 @@ def test_the_scripted_reasoner_tells_what_to_pick_from_where_to_put_it() -> None
         assert np.linalg.norm(action[3:5] - RIGHT) < 0.15
 
 
+def test_of_a_plan_that_was_told_once_each_sub_goal_has_its_own_things() -> None:
+    class Plan(Truth):
+        """A second sub-goal, the other way round; the truth does not notice what was done."""
+
+        def stated_subgoals(self) -> list[StatedSubGoal]:
+            (first,) = super().stated_subgoals()
+            return [first, StatedSubGoal("Put it back.", first.points[::-1])]
+
+    made, _ = agent(ask="once")
+    made.reset(0, view(truth=Plan(LEFT, RIGHT)), {})
+    for pick, place in ((LEFT, RIGHT), (RIGHT, LEFT)):
+        action = act(made)
+        assert np.linalg.norm(action[1:3] - pick) < 0.15
+        assert np.linalg.norm(action[3:5] - place) < 0.15
+
+
+def test_what_nobody_has_stated_does_not_count_as_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, spoken = agent(SubGoal("Tidy up.", spots(LEFT)))
+    told = []
+
+    def mute(view: TaskView, observation: Any, history: Sequence[Attempt], events: list[AgentEvent]) -> list[SubGoal]:
+        told.append(history)
+        events.append(AgentEvent("no_subgoal", {"reason": "it states no sub-goal"}))
+        return list(spoken.subgoals)
+
+    monkeypatch.setattr(made._reasoner, "propose", mute)
+    made.reset(0, view(), {})
+    for _ in range(2):
+        act(made)
+    assert told == [(), ()]
+
+
 def test_what_it_cannot_do_is_refused() -> None:
     with pytest.raises(ValueError, match=r"camera\.points: an action names 1 points; give pick and place"):
         agent(camera=replace(CAMERA, points=((1, 2),)))
@@ -246,6 +278,7 @@ def test_what_somebody_elses_settings_hold_is_no_error() -> None:
         ({"vlm": "x"}, True),
         ({"vlm": {"foo": 1}}, True),
         ({"vlm": {"model": "a\0b"}}, True),
+        ({"vlm": {"model": "a" * 5000}}, True),
         ({"vlm": {"model": "theirs"}}, False),
     ):
         assert VLMOnly.untrained(given | settings) == untrained

@@ -63,7 +63,7 @@ def start(
             _make(config, data)
         any_of_all(False, device)  # the others wait until that is there
         stage = _stage(config, data, device, bf16=bf16)
-    except ReasonerError as error:
+    except (ReasonerError, TrainingError) as error:
         if own.main and not resumed:
             for folder in (config.out / _MADE, config.out / f"{_MADE}.part"):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -141,7 +141,8 @@ class LatentPlanner:
         tried = {
             lane: torch.stack(list(actions)).to(state.device) for lane, actions in enumerate(futile or ()) if actions
         }
-        stay = self.objective(state, goal, relevance, state)
+        unmoved = [self.objective(look.state, look.goal, look.relevance, look.state) for look in everything]
+        stay = torch.stack(unmoved).mean(0)  # in the same pictures as candidates
 
         def cost(candidates: Tensor) -> Tensor:
             costs = torch.stack([self._score(look, candidates) for look in everything]).mean(0)

@@ -67,6 +67,8 @@ def test_what_is_to_be_done_twice_is_left_out_as_often_as_it_was_done(tmp_path: 
         ((lifted,), [DROP, LIFT]),
         ((lifted, dropped), [LIFT]),
         ((lifted, dropped, lifted), [LIFT, DROP, LIFT]),
+        ((lifted, dropped, lifted, lifted), [DROP, LIFT]),
+        ((lifted, lifted, lifted), [DROP]),
     ):
         assert [subgoal.text for subgoal in reasoner.propose(view("a"), {}, history)] == [one.text for one in left]
 

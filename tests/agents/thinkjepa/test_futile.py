@@ -7,9 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.thinkjepa.distances import Objective
 from agents.thinkjepa.planner.config import CEM
 from agents.thinkjepa.planner.futile import UNCHANGED, expect, unchanged
-from agents.thinkjepa.planner.latent import LatentPlanner
+from agents.thinkjepa.planner.latent import LatentPlanner, Look
 from agents.thinkjepa.planner.shooting import ActionBox
 from tests.agents.thinkjepa.tiny import ACTION_DIM, IDENTITY_POINT, world_model
 
@@ -38,6 +39,19 @@ def test_units_are_the_inverse_of_actions_and_zero_where_nothing_is_searched_for
     box = ActionBox([0.0, -2.0, 1.0], [1.0, 2.0, 5.0], fixed=[(2, 0.5)])
     units = torch.tensor([[0.3, -0.7, 0.0]])
     torch.testing.assert_close(box.to_units(box.to_actions(units)), units)
+
+
+def test_staying_is_priced_in_the_pictures_that_candidates_are(monkeypatch: pytest.MonkeyPatch):
+    model = world_model()
+    config = replace(CEM, population=64, horizon=1, iterations=1, futile=0.3)
+    objective = Objective(distance="token_cosine")
+    planner = LatentPlanner(model, config, objective, low=[-1.0] * ACTION_DIM, high=[1.0] * ACTION_DIM)
+    states, goals = (model.normalise(torch.randn(2, 1, 16, 24)) for _ in range(2))
+    priced = []
+    monkeypatch.setattr(planner, "_expect", lambda costs, stay, *_: priced.append(stay) or costs)
+    tried = (torch.zeros(ACTION_DIM),)
+    planner.plan(states[0], goals[0], [3], futile=[tried], looks=[Look(states[1], goals[1])])
+    torch.testing.assert_close(priced[0], objective(states, goals).mean())
 
 
 @pytest.mark.parametrize("points", [(), (IDENTITY_POINT,)])

@@ -44,6 +44,11 @@ def test_case_and_punctuation_do_not_matter(sentence):
     assert torch.equal(embed([sentence], 128), embed([sentence.upper().replace(".", "!")], 128))
 
 
+def test_words_are_those_of_any_script() -> None:
+    red, blue = embed(["\u7ea2\u8272\u65b9\u5757", "\u84dd\u8272\u65b9\u5757"], 128)
+    assert not torch.equal(red, blue)
+
+
 def test_a_sub_goal_without_words_is_refused():
     with pytest.raises(ValueError, match="holds no word"):
         embed(["..."], 16)
