@@ -589,6 +589,11 @@ class Check:
 # ----------------------------------------------------------------------------------------------- tables
 
 
+def has_verdict(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows of the frame that `Benchmark.summarise` gets ended with a verdict: those that all cells are over."""
+    return frame["outcome"].isin(["success", "failure"])
+
+
 @dataclass(frozen=True)
 class RateCell:
     """``successes`` of ``valid`` episodes that ended without an error, and ``errors`` beside them.
@@ -609,7 +614,7 @@ class RateCell:
     @classmethod
     def of(cls, frame: pd.DataFrame) -> RateCell:
         """Success over (a part of) the frame that `Benchmark.summarise` gets."""
-        ended = frame[frame["outcome"].isin(["success", "failure"])]
+        ended = frame[has_verdict(frame)]
         return cls.over(ended["success"], int((frame["outcome"] == "error").sum()), ended["episode_id"].nunique())
 
     @classmethod

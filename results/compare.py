@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from harness.identity import difference
-from harness.interfaces import Table
+from harness.interfaces import Table, has_verdict
 from harness.statistics import Interval
 from harness.store import StoreError
 from results.cells import cell_text, difference_cell, known, work_out
@@ -157,14 +157,14 @@ def _notes(one: LoadedRun, other: LoadedRun, planned: int, pairs: int) -> tuple[
 
 def _ended(run: LoadedRun) -> pd.Series[Any]:
     frame = run.frame
-    return frame.loc[frame["outcome"].isin(["success", "failure"]), "success"]
+    return frame.loc[has_verdict(frame), "success"]
 
 
 def _bounds(one: LoadedRun, other: LoadedRun, pairing: PairedRows) -> Interval:
     every_one, every_other = one.frame["success"], other.frame["success"]
     first, second, rows = pairing.values(every_one, every_other)
-    first_known = one.frame["outcome"].isin(["success", "failure"]).to_numpy()[rows]
-    second_known = pairing.values(every_one, other.frame["outcome"].isin(["success", "failure"]))[1].astype(bool)
+    first_known = has_verdict(one.frame).to_numpy()[rows]
+    second_known = pairing.values(every_one, has_verdict(other.frame))[1].astype(bool)
     low = first.sum() - (second.sum() + (~second_known).sum())
     high = first.sum() + (~first_known).sum() - second.sum()
     return Interval(float(low) / len(rows), float(high) / len(rows))

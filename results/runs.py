@@ -15,7 +15,7 @@ import pandas as pd
 
 from harness.identity import KEY_LENGTH, RunIdentity, content_hash, difference
 from harness.instantiate import build_benchmark
-from harness.interfaces import Benchmark, Table
+from harness.interfaces import Benchmark, Table, has_verdict
 from harness.runs import UNTRAINED
 from harness.store import RunReader, StoreError
 from results.compute import Compute, measure_compute
@@ -276,7 +276,7 @@ def _summary(
         seed=identity.seed,
         deviations=tuple(reader.meta("deviations")),
         planned=len(frame),
-        valid=int(frame["outcome"].isin(["success", "failure"]).sum()),
+        valid=int(has_verdict(frame).sum()),
         successes=int(frame["success"].sum()),
         errors=int((frame["outcome"] == "error").sum()),
         missing=int((frame["outcome"] == "missing").sum()),

@@ -31,6 +31,7 @@ from harness.interfaces import (
     TaskEnv,
     TaskView,
     derive_seed,
+    has_verdict,
 )
 
 
@@ -182,7 +183,7 @@ class ToyBenchmark(Benchmark):
         return {"toy": os.environ.get("TOY_FINGERPRINT", "1")}
 
     def summarise(self, frame: pd.DataFrame) -> Sequence[Table]:
-        valid = frame[frame["outcome"].isin(["success", "failure"])]
+        valid = frame[has_verdict(frame)]
         steps = MeanCell(
             tuple(valid["steps"].astype(float)), tuple(valid["episode_id"]), tuple(valid.index), better="lower"
         )

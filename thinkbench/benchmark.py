@@ -19,7 +19,7 @@ from envs.tabletop.actions import Control, action_space
 from envs.tabletop.cameras import CAMERAS
 from envs.tabletop.robot import Visuals
 from envs.tabletop.world import CONTROL_HZ, WORLD_VERSION
-from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, MeanCell, RateCell, Table, derive_seed
+from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, MeanCell, RateCell, Table, derive_seed, has_verdict
 from thinkbench.conduct import conduct_table
 from thinkbench.env import ThinkBenchEnv, ThinkBenchTruth
 from thinkbench.generator import Wording, generate
@@ -322,7 +322,7 @@ class ThinkBench(Benchmark):
 
 def _cells(frame: pd.DataFrame, horizons: Sequence[int]) -> tuple[RateCell | MeanCell, ...]:
     """Success per horizon, success of all, and mean progress; episodes of one template are resampled together."""
-    ended = frame[frame["outcome"].isin(["success", "failure"])]
+    ended = frame[has_verdict(frame)]
     clusters = tuple(ended["template"].astype(str))
     return (
         *(RateCell.of(frame[frame["horizon"] == horizon]) for horizon in horizons),

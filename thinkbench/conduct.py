@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.interfaces import Cell, MeanCell, RateCell, Table
+from harness.interfaces import Cell, MeanCell, RateCell, Table, has_verdict
 
 _SHARES = {
     "off the table": "objects_off_table",
@@ -27,7 +27,7 @@ def conduct_table(frame: pd.DataFrame, picks: dict[str, str], alike: str) -> Tab
         picks: Columns of shares of the actions, and the metric that counts them.
         alike: The column of the frame that names what is resampled together for the means' intervals.
     """
-    ended = frame[frame["outcome"].isin(["success", "failure"])]
+    ended = frame[has_verdict(frame)]
     errors = int((frame["outcome"] == "error").sum())
     cells: dict[str, Cell] = {"actions": _mean(ended, ended["steps"], alike)}
     for column, metric in picks.items():

@@ -26,7 +26,17 @@ from envs.calvin.tasks import PLAY, TASKS
 from envs.calvin.training import PLAY_STEPS, training_chain, training_scene, training_state
 from envs.calvin.truth import PlayTableTruth
 from envs.calvin.world import CONTROL_HZ, LedVariant
-from harness.interfaces import Benchmark, EnvRequest, EpisodeSpec, MeanCell, RateCell, Stage, Table, derive_seed
+from harness.interfaces import (
+    Benchmark,
+    EnvRequest,
+    EpisodeSpec,
+    MeanCell,
+    RateCell,
+    Stage,
+    Table,
+    derive_seed,
+    has_verdict,
+)
 
 
 class Backend(StrEnum):
@@ -257,7 +267,7 @@ class Calvin(Benchmark):
 
     def summarise(self, frame: pd.DataFrame) -> Sequence[Table]:
         """Success of 1 to 5 tasks in a row with the average length, and success per task over its attempts."""
-        ended = frame[frame["outcome"].isin(["success", "failure"])]
+        ended = frame[has_verdict(frame)]
         errors = int((frame["outcome"] == "error").sum())
         lengths, chains = ended["stages_completed"], ended["episode_id"]
         distinct = chains.nunique()

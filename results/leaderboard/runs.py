@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from harness.identity import RunIdentity, content_hash
-from harness.interfaces import MeanCell, RateCell
+from harness.interfaces import MeanCell, RateCell, has_verdict
 from harness.store import RunReader
 from results.cells import CellValue, work_out
 from results.compute import QUANTILES, Compute
@@ -96,7 +96,7 @@ def site_run(reader: RunReader, digest: str, entry: str, config_dir: Path | None
     """
     run = load_run(reader)
     frame = run.frame
-    valid = frame["outcome"].isin(["success", "failure"])
+    valid = has_verdict(frame)
     chains = int(frame["stages_planned"].max())
     return SiteRun(
         id=digest[:ID_LENGTH],
@@ -146,7 +146,7 @@ def _episodes(frame: pd.DataFrame) -> EpisodeSet:
 def _headline(frame: pd.DataFrame, chains: int) -> CellValue:
     if chains == 1:
         return work_out(RateCell.of(frame))
-    ended = frame[frame["outcome"].isin(["success", "failure"])]
+    ended = frame[has_verdict(frame)]
     return work_out(MeanCell(tuple(ended["stages_completed"].astype(float)), tuple(ended["episode_id"])))
 
 
