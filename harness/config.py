@@ -272,7 +272,7 @@ def override_recorded(recorded: dict[str, Any], overrides: Sequence[str]) -> Run
             groups = ConfigGroups()
             groups.check(key, value)
             chosen = groups.load(key, value)
-            if chosen["kind"] == "local":
+            if chosen.get("kind") == "local":
                 choices.append(_ONLY_OF_RAY)
             choices.append({key: chosen})
         elif key in GROUPS:

@@ -54,10 +54,13 @@ def add_compare(verbs: Any) -> None:
         _compare,
         "test two runs of the same episodes against each other, paired by episode",
         "Refuses, with every reason, runs whose protocols differ.\n\n"
-        "Example:\n  harness compare runs/mine runs/theirs\n",
+        "Examples:\n  harness compare runs/mine runs/theirs\n"
+        "  harness compare runs/mine-s0 runs/mine-s1 runs/theirs-s0 runs/theirs-s1 --pool-seeds\n",
     )
-    parser.add_argument("first", type=Path, metavar="RUN_A", help="a run directory or an entry (.zip)")
-    parser.add_argument("second", type=Path, metavar="RUN_B", help="another one")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="two run directories or entries (.zip)")
+    parser.add_argument(
+        "--pool-seeds", action="store_true", help="all runs of two agents: those that differ in the seed only are one"
+    )
     parser.add_argument("--format", choices=sorted(COMPARE_FORMATS), default="md")
     _add_common(parser)
 
@@ -113,7 +116,7 @@ def _rendered(report: Report, name: str, plots: Sequence[Plot]) -> str:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    comparison = compare(arguments.first, arguments.second, arguments.config_dir)
+    comparison = compare(*arguments.runs, config_dir=arguments.config_dir, seeds_pooled=arguments.pool_seeds)
     if arguments.plots is not None:
         from results.plots import comparison_plot  # matplotlib
 

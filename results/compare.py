@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from harness.statistics import Interval
 from harness.store import StoreError
 from results.cells import cell_text, difference_cell, known, work_out
 from results.paired import PairedDifference, holm
+from results.pool import pool_seeds, seeds_differ
 from results.render import MARKS, grid, inline, remarks
 from results.report import ReportTable
 from results.runs import LoadedRun, PairedRows, RunSummary, left_out, load_runs
@@ -97,15 +98,18 @@ class Comparison:
         return ReportTable("comparison", self.title, ("difference",), rows, (EXPLANATION,))
 
 
-def compare(first: Path, second: Path, config_dir: Path | None = None) -> Comparison:
-    """Compare two runs of the same episodes under the same protocol; for ``config_dir`` see `results.runs.open_run`.
+def compare(*paths: Path, config_dir: Path | None = None, seeds_pooled: bool = False) -> Comparison:
+    """Compare two agents on the same episodes under the same protocol.
+
+    Args:
+        paths: Two runs; or with ``seeds_pooled`` all runs of two agents, the first agent's first.
+        config_dir: See `results.runs.open_run`.
+        seeds_pooled: Whether runs that differ in nothing but the seed are one, see `results.pool`.
 
     Raises:
         StoreError: if they cannot be compared, with every reason.
     """
-    if first.resolve() == second.resolve():
-        raise StoreError(f"{first} is given twice; name another run to compare it with")
-    one, other = load_runs([first, second], config_dir)
+    one, other = _two(paths, config_dir, seeds_pooled)
     reasons = refusals(one, other)
     if reasons:
         listed = "\n  ".join(reasons)
@@ -114,8 +118,8 @@ def compare(first: Path, second: Path, config_dir: Path | None = None) -> Compar
     ended = _ended(one), _ended(other)
     pairs = len(pairing.values(*ended)[0])
     return Comparison(
-        first=one.summary,
-        second=other.summary,
+        first=_of_all_parts(one),
+        second=_of_all_parts(other),
         planned=pairing.shared,
         pairs=pairs,
         bounds=_bounds(one, other, pairing),
@@ -123,6 +127,26 @@ def compare(first: Path, second: Path, config_dir: Path | None = None) -> Compar
         discordant=_discordant(one, other, pairing, ended),
         notes=_notes(one, other, pairing.shared, pairs),
     )
+
+
+def _two(paths: Sequence[Path], config_dir: Path | None, seeds_pooled: bool) -> tuple[LoadedRun, LoadedRun]:
+    resolved = [path.resolve() for path in paths]
+    twice = next((path for path in paths if resolved.count(path.resolve()) > 1), None)
+    if twice is not None:
+        raise StoreError(f"{twice} is given twice; name another run to compare it with")
+    if not seeds_pooled and len(paths) != 2:
+        raise StoreError(f"{len(paths)} runs are given; name two, or --pool-seeds for the runs of two agents")
+    runs = load_runs(paths, config_dir)
+    agents = pool_seeds(runs) if seeds_pooled else runs
+    if len(agents) != 2:
+        names = ", ".join(run.label for run in agents)
+        raise StoreError(f"pooled, the runs are {len(agents)}: {names}; give the seeds of two agents")
+    return agents[0], agents[1]
+
+
+def _of_all_parts(run: LoadedRun) -> RunSummary:
+    """The facts of a run; of a pooled one with all its folders."""
+    return replace(run.summary, run=", ".join(part.summary.run for part in run.parts) or run.summary.run)
 
 
 def refusals(one: LoadedRun, other: LoadedRun) -> list[str]:
@@ -147,7 +171,9 @@ def _notes(one: LoadedRun, other: LoadedRun, planned: int, pairs: int) -> tuple[
         notes.append(
             f"only the {planned} episodes that both planned are compared ({len(one.frame)}, {len(other.frame)})"
         )
-    if one.identity.seed != other.identity.seed:
+    if one.parts:
+        notes += [*seeds_differ([one, other]), "#1 after an episode is its second repetition or seed"]
+    elif one.identity.seed != other.identity.seed:
         notes.append(
             f"the seeds differ ({one.identity.seed}, {other.identity.seed}): the worlds of a pair are the same, the "
             "agents' random draws are not"
@@ -208,15 +234,17 @@ def _discordant(
                 solved_by="A" if first[place] else "B",
                 first_steps=int(mine["steps"]),
                 second_steps=int(theirs["steps"]),
-                first_video=_video(one, mine["video"]),
-                second_video=_video(other, theirs["video"]),
+                first_video=_video(one, mine),
+                second_video=_video(other, theirs),
             )
         )
     return tuple(episodes)
 
 
-def _video(run: LoadedRun, name: Any) -> str | None:
-    return (Path(run.summary.run) / "videos" / name).as_posix() if isinstance(name, str) else None
+def _video(run: LoadedRun, episode: pd.Series[Any]) -> str | None:
+    if not isinstance(episode["video"], str):
+        return None
+    return (Path(episode.get("run", run.summary.run)) / "videos" / episode["video"]).as_posix()
 
 
 def _cell_name(cell: ComparedCell) -> str:

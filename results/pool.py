@@ -17,7 +17,8 @@ def pool_seeds(runs: Sequence[LoadedRun]) -> list[LoadedRun]:
     """One run for each agent under each protocol, at the place of its first.
 
     The seeds of an agent become repetitions of its episodes, numbered alike for all ``runs``. So rates have the
-    intervals of the distinct episodes, and agents are paired by episode and seed. What a pooled run says of its compute
+    intervals of the distinct episodes, and agents are paired by episode and seed. The column ``run`` of their frame
+    names the run of each row. What a pooled run says of its compute
     is that of its first.
 
     Raises:
@@ -58,7 +59,10 @@ def _pool(runs: Sequence[LoadedRun], seeds: Sequence[int], apart: int) -> Loaded
                 "pooled, its episodes would count twice. Leave one of them out"
             )
     first, summaries = runs[0], [run.summary for run in runs]
-    frames = [run.frame.assign(repeat=run.frame["repeat"] + seeds.index(run.summary.seed) * apart) for run in runs]
+    frames = [
+        run.frame.assign(repeat=run.frame["repeat"] + seeds.index(run.summary.seed) * apart, run=run.summary.run)
+        for run in runs
+    ]
     frame = pd.concat(frames, ignore_index=True)
     summary = replace(
         first.summary,

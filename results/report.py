@@ -263,16 +263,12 @@ def _change(run: LoadedRun | None, none: LoadedRun | None) -> PairedDifference |
 def _conduct(group: Sequence[LoadedRun]) -> list[ReportTable]:
     """What the agents of a group did, where the benchmark has a table of that; it ranks nobody."""
     rows = [(run.label, table) for run in group if (table := run.benchmark.conduct(run.frame)) is not None]
-    return [
-        ReportTable(
-            table.key,
-            f"{group[0].summary.protocol}: {table.title}",
-            table.columns,
-            tuple((label, tuple(map(work_out, own.rows[0][1]))) for label, own in rows),
-            coverage(group),
-        )
-        for _, table in rows[:1]
-    ]
+    if not rows:
+        return []
+    _, table = rows[0]
+    title = f"{group[0].summary.protocol}: {table.title}"
+    cells = tuple((label, tuple(map(work_out, own.rows[0][1]))) for label, own in rows)
+    return [ReportTable(table.key, title, table.columns, cells, coverage(group))]
 
 
 def _compute(group: Sequence[LoadedRun]) -> ReportTable:

@@ -10,6 +10,7 @@ from harness.cli import main
 from harness.statistics import wilson
 from harness.store import StoreError
 from results.cells import CellValue
+from results.compare import compare
 from results.pool import pool_seeds
 from results.report import Report, build_report
 from results.runs import load_runs
@@ -54,6 +55,37 @@ def test_pairs_are_of_one_episode_and_repetition(runs: dict[str, Path]) -> None:
     assert list(ablation.values())[1].count == 16
     one = build_report([runs["a0"], runs["a1"], runs["b0"]], baseline=runs["b0"], seeds_pooled=True)
     assert list(rows(one, "ablation_overall").values())[1].count == 8, "the seed that both have"
+
+
+def test_agents_are_compared_over_all_their_seeds(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    pooled = compare(*(runs[name] for name in ("a0", "a1", "b0", "b1")), seeds_pooled=True)
+    report = build_report([runs[name] for name in ("a0", "a1", "b1")], baseline=runs["b0"], seeds_pooled=True)
+    expected = list(rows(report, "ablation_overall").values())[1]
+    success = next(cell.difference for cell in pooled.cells if cell.column == "success")
+    assert (success.difference, success.interval) == (expected.value, expected.interval)
+    assert (success.pairs, success.episodes) == (16, 8)
+    assert pooled.first.run == f"{runs['a0']}, {runs['a1']}"
+    alone = [compare(runs[f"a{seed}"], runs[f"b{seed}"]) for seed in range(2)]
+    assert sorted(one.episode.removesuffix("#1") for one in pooled.discordant) == sorted(
+        one.episode for both in alone for one in both.discordant
+    )
+    words = ["compare", *(str(runs[name]) for name in ("a0", "a1", "b0"))]
+    assert main(words) == 2
+    assert "3 runs are given; name two, or --pool-seeds" in capsys.readouterr().err
+    assert main([*words[:3], "--pool-seeds"]) == 2
+    assert "give the seeds of two agents" in capsys.readouterr().err
+    assert main([*words, "--pool-seeds"]) == 0
+    assert "over the seeds that both have" in capsys.readouterr().out
+
+
+def test_videos_of_pooled_runs_are_those_of_each(tmp_path: Path) -> None:
+    for name, words in {"a0": [], "a1": ["seed=1"], "b0": [], "b1": ["seed=1"]}.items():
+        gain = "agent.gain=0.9" if name[0] == "a" else "agent.gain=0.05"
+        assert run_toy(tmp_path / name, *HARD, gain, "video=all", "limit=2", *words) == 0
+    found = compare(*(tmp_path / name for name in ("a0", "a1", "b0", "b1")), seeds_pooled=True).discordant
+    shown = [Path(video) for one in found for video in (one.first_video, one.second_video) if video is not None]
+    assert {video.parts[-3] for video in shown} == {"a0", "a1", "b0", "b1"}
+    assert all(video.is_file() for video in shown)
 
 
 def test_different_seeds_are_told_and_compared_by_seed(runs: dict[str, Path]) -> None:
