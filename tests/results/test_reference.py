@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from results.compare import compare, comparison_markdown
 from results.entry.verify import verify_entry
 from results.render import markdown
 from results.report import build_report
@@ -28,3 +29,23 @@ def test_the_report_is_that_of_the_entries(monkeypatch: pytest.MonkeyPatch) -> N
     paths = [path.relative_to(THINKBENCH) for path in ENTRIES]
     assert len(paths) > 8
     assert markdown(build_report(paths, seeds_pooled=True)) == (THINKBENCH / "report.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("thinkjepa-scripted", "flat_cem"),
+        ("thinkjepa-scripted", "vlm_only-trained"),
+        ("thinkjepa-scripted", "thinkjepa-trained"),
+        ("thinkjepa-trained", "flat_cem"),
+        ("thinkjepa-trained", "vlm_only-trained"),
+        ("flat_cem", "vlm_only-trained"),
+        ("oracle_goal-next", "thinkjepa-scripted"),
+        ("vlm_only-scripted", "vlm_only-trained"),
+    ],
+)
+def test_the_comparisons_are_those_of_the_entries(one: str, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(THINKBENCH)
+    paths = [path for name in (one, other) for path in sorted(Path("entries").glob(f"{name}-s?.zip"))]
+    assert comparison_markdown(compare(*paths, seeds_pooled=True)) in (THINKBENCH / "comparisons.md").read_text()
