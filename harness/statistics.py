@@ -43,11 +43,10 @@ def wilson(successes: float, trials: float, confidence: float = 0.95) -> Interva
     if trials == 0:
         return Interval(0.0, 1.0)
     rate, z = successes / trials, float(ndtri((1 + confidence) / 2))
-    weight = z * z / trials
-    centre = rate + weight / 2
-    half = math.sqrt(weight * (rate * (1 - rate) + weight / 4))
-    low, high = (centre - half) / (1 + weight), (centre + half) / (1 + weight)
-    return Interval(low if successes > 0 else 0.0, high if successes < trials else 1.0)
+    scale = 2 * (trials + z**2)
+    centre = (2 * trials * rate + z**2) / scale
+    half = z / scale * math.sqrt(4 * trials * rate * (1 - rate) + z**2)
+    return Interval(centre - half if successes > 0 else 0.0, centre + half if successes < trials else 1.0)
 
 
 def cluster_bootstrap(
