@@ -27,7 +27,8 @@ def conduct_table(frame: pd.DataFrame, picks: dict[str, str], alike: str) -> Tab
         picks: Columns of shares of the actions, and the metric that counts them.
         alike: The column of the frame that names what is resampled together for the means' intervals.
     """
-    ended = frame[has_verdict(frame)]
+    read = ["episode_id", "steps", alike, *picks.values(), *_SHARES.values()]  # of a million rows no more than that
+    ended = frame.loc[has_verdict(frame), [name for name in dict.fromkeys(read) if name in frame]]
     errors = int((frame["outcome"] == "error").sum())
     cells: dict[str, Cell] = {"actions": _mean(ended, ended["steps"], alike)}
     for column, metric in picks.items():
