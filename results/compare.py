@@ -23,7 +23,7 @@ from results.paired import PairedDifference, holm
 from results.pool import pool_seeds, seeds_differ
 from results.render import MARKS, grid, inline, remarks
 from results.report import ReportTable
-from results.runs import LoadedRun, PairedRows, RunSummary, left_out, load_runs
+from results.runs import LoadedRun, PairedRows, RunSummary, left_out, load_runs, require_distinct
 from results.ties import compare_cells
 
 MOST_LISTED = 50
@@ -130,10 +130,7 @@ def compare(*paths: Path, config_dir: Path | None = None, seeds_pooled: bool = F
 
 
 def _two(paths: Sequence[Path], config_dir: Path | None, seeds_pooled: bool) -> tuple[LoadedRun, LoadedRun]:
-    resolved = [path.resolve() for path in paths]
-    twice = next((path for path in paths if resolved.count(path.resolve()) > 1), None)
-    if twice is not None:
-        raise StoreError(f"{twice} is given twice; name another run to compare it with")
+    require_distinct(paths, "name another run to compare it with")
     if not seeds_pooled and len(paths) != 2:
         raise StoreError(f"{len(paths)} runs are given; name two, or --pool-seeds for the runs of two agents")
     runs = load_runs(paths, config_dir)

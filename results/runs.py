@@ -188,16 +188,21 @@ def load_runs(paths: Sequence[Path], config_dir: Path | None = None) -> list[Loa
     Raises:
         StoreError: if a folder holds no run, or is given twice.
     """
-    resolved = [path.resolve() for path in paths]
-    twice = next((path for path in resolved if resolved.count(path) > 1), None)
-    if twice is not None:
-        raise StoreError(f"{twice} is given twice; each run can stand in a report once")
+    require_distinct(paths, "each run can stand in a report once")
     runs = []
     for path in paths:
         with open_run(path, config_dir) as reader:
             runs.append(load_run(reader))
     labels = run_labels([run.summary for run in runs])
     return [replace(run, summary=replace(run.summary, label=label)) for run, label in zip(runs, labels, strict=True)]
+
+
+def require_distinct(paths: Sequence[Path], remedy: str) -> None:
+    """Raise `StoreError` if a run is given twice."""
+    resolved = [path.resolve() for path in paths]
+    twice = next((path for path in resolved if resolved.count(path) > 1), None)
+    if twice is not None:
+        raise StoreError(f"{twice} is given twice; {remedy}")
 
 
 def run_labels(summaries: Sequence[RunSummary]) -> list[str]:

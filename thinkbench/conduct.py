@@ -28,21 +28,15 @@ def conduct_table(frame: pd.DataFrame, picks: dict[str, str], alike: str) -> Tab
         alike: The column of the frame that names what is resampled together for the means' intervals.
     """
     read = ["episode_id", "steps", alike, *picks.values(), *_SHARES.values()]  # of a million rows no more than that
-    ended = frame.loc[has_verdict(frame), [name for name in dict.fromkeys(read) if name in frame]]
+    ended = frame.reindex(columns=list(dict.fromkeys(read)))[has_verdict(frame)]  # nobody may have reported a metric
     errors = int((frame["outcome"] == "error").sum())
     cells: dict[str, Cell] = {"actions": _mean(ended, ended["steps"], alike)}
     for column, metric in picks.items():
-        cells[column] = _mean(ended, _metric(ended, metric) / ended["steps"].clip(lower=1), alike)
+        cells[column] = _mean(ended, ended[metric] / ended["steps"].clip(lower=1), alike)
     for column, metric in _SHARES.items():
-        values = _metric(ended, metric)
-        happened = values.notna() if metric == "broken_rule" else values.fillna(0).astype(float) > 0
+        happened = ended[metric].notna() if metric == "broken_rule" else ended[metric].fillna(0).astype(float) > 0
         cells[column] = RateCell.over(happened, errors, ended["episode_id"].nunique())
     return Table("conduct", "What happened", tuple(cells), (("conduct", tuple(cells.values())),), one_line=True)
-
-
-def _metric(ended: pd.DataFrame, name: str) -> pd.Series[Any]:
-    """A column that is not there where no episode has reported the metric."""
-    return ended[name] if name in ended else pd.Series(None, index=ended.index, dtype=object)
 
 
 def _mean(ended: pd.DataFrame, values: pd.Series[Any], alike: str) -> MeanCell:

@@ -117,13 +117,17 @@ def test_an_error_in_a_batch_lands_on_the_lane_that_causes_it(tmp_path: Path) ->
     assert frame[frame["outcome"] == "error"]["episode_id"].tolist() == ["toy-002"]
 
 
+def toy_lanes(count: int, benchmark: ToyBenchmark, agent: BatchWalker, board: PhaseBoard) -> list[Lane]:
+    return [
+        Lane(i, lambda: benchmark.make_env(EnvRequest()), agent, run_seed=0, control_hz=10.0, board=board)
+        for i in range(count)
+    ]
+
+
 def test_lanes_are_served_in_one_call_and_refilled() -> None:
     benchmark = ToyBenchmark(ToyProtocol("toy", 1, "toy", episodes=6))
     agent, board = BatchWalker(), PhaseBoard()
-    lanes = [
-        Lane(i, lambda: benchmark.make_env(EnvRequest()), agent, run_seed=0, control_hz=10.0, board=board)
-        for i in range(3)
-    ]
+    lanes = toy_lanes(3, benchmark, agent, board)
     jobs = iter([Job(spec.episode_id, spec) for spec in benchmark.episodes()])
     finished = list(run_episodes(agent, lanes, pull=lambda _: next(jobs, None), board=board, should_stop=lambda: False))
     assert sorted(result.key for result in finished) == [f"toy-{i:03}" for i in range(6)]
@@ -135,10 +139,7 @@ def test_nothing_ever_is_asked_for_once() -> None:
     """A worker's queue says once that there is nothing more; asked again by the next lane it would wait for ever."""
     benchmark = ToyBenchmark(ToyProtocol("toy", 1, "toy", episodes=3))
     agent, board = BatchWalker(), PhaseBoard()
-    lanes = [
-        Lane(i, lambda: benchmark.make_env(EnvRequest()), agent, run_seed=0, control_hz=10.0, board=board)
-        for i in range(2)
-    ]
+    lanes = toy_lanes(2, benchmark, agent, board)
     jobs = [Job(spec.episode_id, spec) for spec in benchmark.episodes()]
     waited = []
 
