@@ -51,6 +51,12 @@ def test_a_prompt_for_another_plan_tells_what_was_tried() -> None:
         "### Step 1: The red cube is on the bowl | Objects: red cube, bowl\n### Step 2: The drawer is closed | drawer",
         "> 1.The red  cube is\ton the bowl|red cube,,bowl|\n> 2.The drawer is closed|drawer",
         "[1] The red cube is on the bowl | [red cube], [bowl]\n(2) The drawer is closed | relevant objects: drawer",
+        "Sub goal 1 - The red cube is on the bowl | (red cube, bowl)\nSub-goal 2: The drawer is closed | {drawer}",
+        "1. The red cube is on the bowl | \"red cube\", 'bowl'.\n2. The drawer is closed | drawer.",
+        "1. The red cube is on the bowl\n   Objects: red cube, bowl\n2. The drawer is closed\n   - **Objects:** drawer",
+        "1\uff0eThe red cube is on the bowl | red cube, bowl, none\n2\u3001The drawer is closed | drawer, N/A",
+        "1. [sub-goal description] | [relevant objects]\n1. The red cube is on the bowl | red cube, bowl\n"
+        "2. The drawer is closed | drawer",
     ],
 )
 def test_answers_are_read_however_they_are_set(answer: str) -> None:
@@ -72,15 +78,49 @@ def test_the_last_list_counts() -> None:
     assert [step.text for step in parse("1. Push it\n1. Lift it").steps] == ["Lift it"]
 
 
+def texts(answer: str) -> list[str]:
+    return [step.text for step in parse(answer).steps]
+
+
+def test_slips_in_counting_lose_nothing() -> None:
+    assert texts("1. a | x\n2. b | y\n10. c | z\n7. d | w") == ["a", "b", "c", "d"]
+    assert texts("1. a\n2. b\n2. c") == ["a", "b", "c"]
+    assert texts("Step 1 - 2 cubes | x\nStep 2 - 3 cubes | x\n3. 2*3 cubes") == ["2 cubes", "3 cubes", "2*3 cubes"]
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        "\nNotes:\n1. The drawer is heavy.\n2. Be careful.",
+        "\n**Objects:**\n1. drawer\n2. handle",
+        "\n1. [sub-goal description] | [relevant objects]",
+    ],
+)
+def test_notes_below_a_plan_are_reasoning(notes: str) -> None:
+    plan = parse("1. Open | drawer\n2. Close | drawer\n" + notes)
+    assert [step.text for step in plan.steps] == ["Open", "Close"]
+    assert plan.reasoning == notes.strip()
+
+
+def test_the_parts_of_a_sub_goal_are_reasoning() -> None:
+    plan = parse("1. Open | drawer\n   1. grasp | handle\n   so:\n   2. pull | handle\n2. Close | drawer")
+    assert [step.text for step in plan.steps] == ["Open", "Close"]
+    assert plan.reasoning.split("\n")[-1] == "   2. pull | handle"
+    assert texts("1. Open\n2. Close\nRather:\n  1. Push\n  2. Pull") == ["Push", "Pull"]
+    assert texts(" 1. Open\n  2. Close\n   3. Open") == ["Open", "Close", "Open"]
+
+
 def test_spans_are_where_the_answer_says_it() -> None:
     answer = "Well.\r\n**1.** The red cube is on the bowl | red cube, bowl  \r\n2) The drawer is closed | drawer"
     first, second = (answer[slice(*step.span)] for step in parse(answer).steps)
     assert first == "The red cube is on the bowl | red cube, bowl"
     assert second == "The drawer is closed | drawer"
+    (only,) = parse("1. Open it\n  Objects: drawer \nfor a look").steps
+    assert "1. Open it\n  Objects: drawer \nfor a look"[slice(*only.span)] == "Open it\n  Objects: drawer"
 
 
 @pytest.mark.parametrize(
-    "answer", ["", "Open the drawer.\n- Close it", "1. | cube", "1.5 cm", "2 - 3 cubes", "12:30 it is"]
+    "answer", ["", "Open the drawer.\n- Close it", "1. | cube", "1.5 cm", "2 - 3 cubes", "12:30 it is", SEEDS]
 )
 def test_an_answer_without_a_list_is_refused(answer: str) -> None:
     with pytest.raises(ReasonerError, match="states no sub-goal"):
