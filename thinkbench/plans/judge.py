@@ -2,14 +2,16 @@
 
 A sub-goal is read as the legal moves whose words it has, in any of their paraphrases (`KINDS`); where it has those of
 none, as `thinkbench.plans.reading` reads ordinary words. Where it fits several moves, because objects look alike, all
-of them are followed, and one that reaches the goal is enough.
+of them are followed, and one that reaches the goal is enough. One that only says what is picked up (`grasped`) is
+executed if the next one moves that.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from envs.tabletop.scene import SceneSpec
@@ -17,9 +19,11 @@ from harness.plans import Said
 from thinkbench.abstraction import abstract, domain_of
 from thinkbench.ideal import ideal_state
 from thinkbench.literals import Literal
-from thinkbench.plans.reading import normalised, readings
-from thinkbench.subgoals.goals import KINDS, move_in_words
+from thinkbench.plans.reading import grasped, normalised, readings
+from thinkbench.subgoals.goals import KINDS, called, move_in_words
 from thinkbench.symbolic import Domain, Move, SymbolicState, satisfied
+
+_IT = re.compile(r"\bit\b")
 
 
 @dataclass(frozen=True)
@@ -49,22 +53,40 @@ def judge(problem: str, subgoals: Sequence[Said]) -> Judged:
     goal, rules = (tuple(Literal.from_list(words) for words in data[key]) for key in ("goal", "rules"))
     domain = domain_of(scene, goal, rules)
     states = {abstract(ideal_state(scene), domain)}
+    held: frozenset[str] = frozenset()
     for legal, said in enumerate(subgoals):
-        states = _following(scene, domain, states, said)
-        if not states:
+        following = _following(scene, domain, states, said, held)
+        if following:
+            states, held = following, frozenset()
+            continue
+        held = frozenset().union(*(grasped(scene, domain, state, said) for state in states) if not held else ())
+        if not held or legal == len(subgoals) - 1:
             return Judged(legal, executable=False, correct=False)
     correct = bool(subgoals) and any(satisfied(domain, state, goal) for state in states)
     return Judged(len(subgoals), executable=bool(subgoals), correct=correct)
 
 
-def _following(scene: SceneSpec, domain: Domain, states: Collection[SymbolicState], said: Said) -> set[SymbolicState]:
-    """States after the legal moves that a sub-goal states, in the words of sub-goals or else in ordinary ones."""
+def _following(
+    scene: SceneSpec, domain: Domain, states: Collection[SymbolicState], said: Said, held: frozenset[str]
+) -> set[SymbolicState]:
+    """States after the legal moves that a sub-goal states: of what is held, if anything is; it may be called *it*."""
+    if not held:
+        return {domain.apply(state, move) for state, move in _moves(scene, domain, states, said)}
+    phrases = called(scene)
+    spoken = [said, *(replace(said, text=_IT.sub(phrases[item], said.text, count=1)) for item in sorted(held))]
+    found = (pair for one in spoken for pair in _moves(scene, domain, states, one))
+    return {domain.apply(state, move) for state, move in found if move.item in held}
+
+
+def _moves(
+    scene: SceneSpec, domain: Domain, states: Collection[SymbolicState], said: Said
+) -> list[tuple[SymbolicState, Move]]:
+    """The legal moves that a sub-goal states, in the words of sub-goals or else in ordinary ones."""
     words = normalised(said.text)
     pairs = [
         (state, move) for state in states for move in domain.moves(state) if words in _wordings(scene, domain, move)
     ]
-    pairs = pairs or [(state, move) for state in states for move in readings(scene, domain, state, said)]
-    return {domain.apply(state, move) for state, move in pairs}
+    return pairs or [(state, move) for state in states for move in readings(scene, domain, state, said)]
 
 
 def _wordings(scene: SceneSpec, domain: Domain, move: Move) -> frozenset[tuple[str, ...]]:

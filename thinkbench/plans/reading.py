@@ -16,6 +16,9 @@ colour and kind, with the size where that is needed to tell them apart (it may b
 colour, or by their number in a row; the table is *the table* or *the bare table*. Where a phrase fits several things
 that are called alike, each of them may be meant. A sentence that names nothing but says *on*, *in* or the like is read
 with the list of its objects: what is moved comes first there, and where it goes next.
+
+A sentence that only says that something is picked up or held (`_GRASPED`) is half a move: it is read where the next
+sub-goal says where that goes, and may call it *it*.
 """
 
 from __future__ import annotations
@@ -41,10 +44,13 @@ _RELATING = frozenset({"that", "which", "what", "whatever", "pile", "tower"})
 """Words by which something else is described by what is named next."""
 _PLACING = frozenset({"on", "onto", "upon", "atop", "in", "into", "inside", "within", "across", "over"})
 _TAKING = frozenset({"pick", "take", "lift", "grasp", "grab", "remove", "find", "locate", "identify"})
+_GRASPED = frozenset({"pick", "take", "lift", "grasp", "grab", "hold"})
+_GRASPED |= {"picked", "taken", "lifted", "grasped", "grabbed", "held", "picks", "holds", "holding"}
 _BEHIND = _PLACING | {"to", "of", "off", "from", "for", "under", "below", "beneath", "beside", "near", "by"}
 """What is named behind one of these is not what is moved."""
 
 _WHERE_IT_IS = re.compile(r"(?:up )?(?:on|atop|on top of|in|inside|inside of|within)")
+_OUT_OF_IT = re.compile(r"(?:up )?(?:(?:from|off|off of|out of)(?: on)?|from (?:top of|on top of|atop|inside|within))")
 _ON = r"on|onto|upon|atop|(?:on|onto|to|at) top of"
 _INTO = r"in|into|inside|inside of|within|(?:^|\b(?:it|over|back|moved|brought|transferred) )to"
 _ACROSS = r"across|over"
@@ -95,6 +101,28 @@ def readings(scene: SceneSpec, domain: Domain, state: SymbolicState, said: Said)
         item, *rest = said.objects
         named = _named(normalised(f"{item} on {' and '.join(rest)}"), phrases)
     yield from (move for move in domain.moves(state) if _says(named, domain, state, move))
+
+
+def grasped(scene: SceneSpec, domain: Domain, state: SymbolicState, said: Said) -> frozenset[str]:
+    """What a sub-goal says is picked up, and no more than that: everything that may be meant and can be moved."""
+    words = normalised(said.text)
+    named = _named(words, _phrases(scene))
+    if not named or not _DENYING.isdisjoint(words) or _GRASPED.isdisjoint(words):
+        return frozenset()
+    item, *others = named
+    if not _BEHIND.isdisjoint(item.before.split()[-1:]):
+        return frozenset()
+    return frozenset(
+        move.item
+        for move in domain.moves(state)
+        if move.item in item.things and all(_is_here(one, domain, state[domain.index[move.item]]) for one in others)
+    )
+
+
+def _is_here(named: _Named, domain: Domain, place: str) -> bool:
+    """Whether what is named is where an item is now, and said to be so."""
+    found = _WHERE_IT_IS.fullmatch(named.before) or _OUT_OF_IT.fullmatch(named.before)
+    return found is not None and not named.things.isdisjoint(_parts(domain, place))
 
 
 def _phrases(scene: SceneSpec) -> Mapping[str, frozenset[str]]:

@@ -15,8 +15,8 @@ from harness.plans import Said
 from thinkbench.abstraction import abstract, domain_of
 from thinkbench.generator import Episode, generate
 from thinkbench.ideal import ideal_state
-from thinkbench.plans.judge import judge
-from thinkbench.plans.reading import readings
+from thinkbench.plans.judge import Judged, judge
+from thinkbench.plans.reading import grasped, readings
 from thinkbench.subgoals.goals import called
 from thinkbench.symbolic import TABLE, Domain, Move, SymbolicState
 from thinkbench.templates import load_templates
@@ -102,6 +102,20 @@ def test_item_and_destination_are_not_taken_for_each_other(episode: Episode) -> 
         for form in FORMS + ROOM_FORMS + SPAN_FORMS:
             said = Said(form.format(**swapped), ())
             assert move not in readings(episode.scene, domain, state, said), said
+
+
+@given(EPISODES, st.data())
+@settings(max_examples=40)
+def test_picking_up_may_be_a_sub_goal_of_its_own(episode: Episode, data: st.DataObject) -> None:
+    said = []
+    for _, _, _, words in walk(episode):
+        pick = data.draw(st.sampled_from(["Pick up {item}", "The gripper holds {item}.", "Grasp {item}"]))
+        place = data.draw(st.sampled_from(["Place it on {place}", "Put {item} on {place}", "{item} is on {place}"]))
+        said += [Said(form.format(**words), ()) for form in (pick, place)]
+    problem = json.dumps({key: episode.meta()[key] for key in ("scene", "goal", "rules")})
+    assert judge(problem, said) == Judged(len(said), executable=True, correct=True)
+    assert judge(problem, said[:-1]) == Judged(len(said) - 2, executable=False, correct=False)
+    assert not judge(problem, [said[0], *said]).executable, "something is held already"
 
 
 def thing(name: str, kind: Kind, colour: Colour, size: Size = Size.MEDIUM) -> ObjectSpec:
@@ -205,6 +219,43 @@ def test_the_list_of_objects_is_read_where_the_text_names_nothing() -> None:
         ("Stack one on the other",),
     ):
         assert read(text, *objects) == [], text
+
+
+@pytest.mark.parametrize(
+    ("text", "things"),
+    [
+        ("Pick up the red cube", {"red"}),
+        ("Take the red cube off the green cube", {"red"}),
+        ("Pick up the red cube on the green cube", {"red"}),
+        ("The red cube is held by the gripper", {"red"}),
+        ("Lift the small white cylinder from the table", {"little"}),
+        ("Pick up the green cube", set()),  # the red one is on it
+        ("Pick up the red cube from the blue cube", set()),
+        ("Pick up the red cube and put it on the green cube", set()),
+        ("Do not pick up the red cube", set()),
+        ("Find the red cube", set()),
+        ("Pick up what is on the green cube", set()),
+        ("Pick it up", set()),
+    ],
+)
+def test_what_is_only_picked_up(text: str, things: set[str]) -> None:
+    assert grasped(SCENE, DOMAIN, START, Said(text, ())) == things
+
+
+def test_what_is_picked_up_is_placed_next() -> None:
+    episode = drawn("sort-h3", 0)
+    (_, _, _, words), (_, _, _, other), *_ = walk(episode)
+    problem = json.dumps({key: episode.meta()[key] for key in ("scene", "goal", "rules")})
+
+    def judged(*texts: str) -> Judged:
+        return judge(problem, [Said(text, ()) for text in texts])
+
+    pick, place = f"Pick up {words['item']}", f"Place it on {words['place']}"
+    assert words["item"] != other["item"]
+    assert judged(pick, place) == Judged(2, executable=True, correct=False)
+    assert judged(pick, f"Put {other['item']} on {other['place']}") == Judged(1, executable=False, correct=False)
+    assert judged(place) == Judged(0, executable=False, correct=False)
+    assert judged(pick, place, pick) == Judged(2, executable=False, correct=False)
 
 
 def test_only_legal_moves_are_read() -> None:
