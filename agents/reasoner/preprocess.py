@@ -8,8 +8,8 @@ tokens that a picture takes up.
 ============  =================================  ==========================================================
 family        tokens of a square picture         grid that attention is read from
 ============  =================================  ==========================================================
-Qwen2.5-VL    ``side ** 2``, 28 px each          all of them
-Qwen3-VL      ``side ** 2``, 32 px each          all of them
+Qwen2.5-VL    ``side ** 2``, 28 px each          all of them (Qwen2-VL likewise)
+Qwen3-VL      ``side ** 2``, 32 px each          all of them (its mixture of experts likewise)
 SmolVLM       64 for 512 px (Idefics3 likewise)  all of them; the picture is not split into tiles
 LLaVA-NeXT    576 for 336 px, and its tiles      the first 576, which show the whole picture; tiles follow
 ============  =================================  ==========================================================
@@ -136,8 +136,10 @@ class Eyes:
 
 
 _FAMILIES: dict[str, Callable[[Eyes, Image.Image], Seen]] = {
+    "qwen2_vl": Eyes._qwen,
     "qwen2_5_vl": Eyes._qwen,
     "qwen3_vl": Eyes._qwen,
+    "qwen3_vl_moe": Eyes._qwen,
     "smolvlm": Eyes._smolvlm,
     "idefics3": Eyes._smolvlm,
     "llava_next": Eyes._llava_next,

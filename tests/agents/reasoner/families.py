@@ -11,9 +11,9 @@ import transformers
 from agents.reasoner.loading import VLMConfig
 from agents.reasoner.prompt import prompt
 
-FAMILIES = ("qwen2_5_vl", "qwen3_vl", "smolvlm", "idefics3", "llava_next")
+FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "smolvlm", "idefics3", "llava_next")
 SIDE = 3  # image tokens along a side, where the family leaves the choice
-GRIDS = {"qwen2_5_vl": (3, 3), "qwen3_vl": (3, 3), "smolvlm": (2, 2), "idefics3": (2, 2), "llava_next": (4, 4)}
+GRIDS = dict.fromkeys(FAMILIES, (3, 3)) | {"smolvlm": (2, 2), "idefics3": (2, 2), "llava_next": (4, 4)}
 SPECIAL = ["<unk>", "<pad>", "<end>", "<image>", "<fake_token_around_image>", "<global-img>", "<begin>"]
 ANSWER = "I see a cube .\n1. Lift the cube | cube\n2. Drop it"
 TEMPLATE = (
@@ -63,17 +63,26 @@ def tokenizer() -> Any:
 
 def config(family: str, words: int) -> Any:
     text = _TEXT | {"vocab_size": words}
+    if family == "qwen2_vl":
+        rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]}
+        vision = {"depth": 2, "num_heads": 2, "embed_dim": 32, "hidden_size": 32, "mlp_ratio": 2, "patch_size": 14}
+        return transformers.Qwen2VLConfig(
+            text_config=text | {"rope_parameters": rope}, vision_config=vision, image_token_id=3, video_token_id=4
+        )
     if family == "qwen2_5_vl":
         rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]}
         vision = _QWEN | {"patch_size": 14, "fullatt_block_indexes": [1], "window_size": 56}
         return transformers.Qwen2_5_VLConfig(
             text_config=text | {"rope_parameters": rope}, vision_config=vision, image_token_id=3, video_token_id=4
         )
-    if family == "qwen3_vl":
+    if family in ("qwen3_vl", "qwen3_vl_moe"):
         rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 1, 1]}
         vision = _QWEN | {"patch_size": 16, "deepstack_visual_indexes": [0, 1], "num_position_embeddings": 16}
-        return transformers.Qwen3VLConfig(
-            text_config=text | {"head_dim": 8, "rope_parameters": rope},
+        made, experts = transformers.Qwen3VLConfig, {}
+        if family == "qwen3_vl_moe":
+            made, experts = transformers.Qwen3VLMoeConfig, {"num_experts": 4, "moe_intermediate_size": 24}
+        return made(
+            text_config=text | {"head_dim": 8, "rope_parameters": rope} | experts,
             vision_config=vision,
             image_token_id=3,
             video_token_id=4,
@@ -91,9 +100,9 @@ def config(family: str, words: int) -> Any:
 
 def image_processor(family: str) -> Any:
     side = {"longest_edge": 64}
-    if family == "qwen2_5_vl":
+    if family in ("qwen2_vl", "qwen2_5_vl"):
         return transformers.Qwen2VLImageProcessorPil()
-    if family == "qwen3_vl":
+    if family in ("qwen3_vl", "qwen3_vl_moe"):
         return transformers.Qwen2VLImageProcessorPil(patch_size=16)
     if family == "smolvlm":
         return transformers.SmolVLMImageProcessorPil(size=side, max_image_size=side)

@@ -15,12 +15,14 @@ from torch.nn import functional
 
 from agents.reasoner import ReasonerError
 from agents.reasoner.loading import VLMConfig
+from agents.reasoner.training.config import LoraConfig
+from agents.reasoner.training.tuning import with_adapter
 from agents.reasoner.vlm import VLMReasoner
 from agents.thinkjepa.checkpoints import SHIPPED
 from harness.config import compose_runs
 from harness.identity import difference
 from harness.runs import prepare
-from tests.agents.reasoner.families import load, save, tokenizer, vlm_config
+from tests.agents.reasoner.families import FAMILIES, load, save, tokenizer, vlm_config
 from tests.agents.thinkjepa.tiny import world_config
 
 WORLD = world_config(grid=4)
@@ -39,7 +41,7 @@ def test_what_cannot_be_loaded_says_what_to_do(folders: Any, tmp_path: Path, mon
     with pytest.raises(ReasonerError, match="give a hub id, or a folder"):
         VLMReasoner(vlm_config(str(tmp_path / "none")), WORLD)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"}))
-    with pytest.raises(ReasonerError, match="model_type=vit; supported are qwen2_5_vl, "):
+    with pytest.raises(ReasonerError, match="model_type=vit; supported are qwen2_vl, "):
         VLMReasoner(vlm_config(str(tmp_path)), WORLD)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ReasonerError, match="give device=cpu"):
@@ -174,6 +176,17 @@ def test_the_commit_of_a_hub_model_is_part_of_a_run(hub: Path) -> None:
     shutil.copytree(hub / "snapshots" / OLD, moved)
     (hub / "refs" / "main").write_text(moved.name)
     assert difference(before, identity()) == [f"checkpoints.vlm.model: {OLD} -> {moved.name}"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_adapter_is_of_the_language_model_only(folders: Any, family: str) -> None:
+    model = load(folders[family], "sdpa")
+    adapted = with_adapter(model, LoraConfig(rank=16, alpha=32))
+    trained = {name: weight for name, weight in adapted.named_parameters() if weight.requires_grad}
+    assert len(trained) == 4 * 4 * 2  # layers, projections, A and B
+    assert not any("vis" in name for name in trained)
+    assert {min(weight.shape) for weight in trained.values()} == {16}
+    assert adapted.peft_config["default"].lora_alpha == 32
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
