@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from agents.reasoner import Attempt, Reasoner, ReasonerError, ReplayReasoner, ScriptedReasoner, SubGoal
+from agents.reasoner import Attempt, Reasoner, ReasonerError, ReplayReasoner, ScriptedReasoner, SubGoal, UnreadableError
 from agents.reasoner.loading import VLMConfig, describe, located, pinned
 from agents.reasoner.vlm import VLMReasoner
 from agents.thinkjepa.config import WorldModelConfig
@@ -111,6 +111,13 @@ def make_reasoner(kind: Kind, record: Path | None, vlm: VLMConfig | None, world:
     raise ValueError("reasoner=replay needs agent.record=FILE")
 
 
+def subgoal_event(subgoals: Sequence[SubGoal]) -> AgentEvent:
+    """``subgoal``: which is taken up now (``text``, ``objects``), of how many (``left``); the others come ``then``."""
+    first, *rest = subgoals
+    told = {"text": first.text, "objects": list(first.objects), "left": len(subgoals)}
+    return AgentEvent("subgoal", told | {"then": [subgoal.text for subgoal in rest]})
+
+
 class Asking:
     """A reasoner, and events about what it was asked.
 
@@ -131,7 +138,8 @@ class Asking:
 
         Where a history leaves nothing to propose, it is asked as if for the first time: the episode goes on, so that
         something of what was thought to be reached is not. Where a model states no sub-goal even then, it gets the
-        instruction for one, and ``no_subgoal`` (``reason``) is reported: what it cannot do is its failure, no error.
+        instruction for one, and ``no_subgoal`` (``reason``, ``text``) is reported: what it cannot do is its failure,
+        no error.
 
         Raises:
             ReasonerError: What does not generate answers has none.
@@ -143,9 +151,10 @@ class Asking:
             except ReasonerError as error:
                 problem = error
         model = self.reasoner
-        if not isinstance(model, VLMReasoner):
+        if not isinstance(model, VLMReasoner) or not isinstance(problem, UnreadableError):
             raise problem
-        events += [AgentEvent("no_subgoal", {"reason": str(problem)}), AgentEvent("compute", {"no_subgoal": 1})]
+        said = {"reason": str(problem), "text": problem.text}
+        events += [AgentEvent("no_subgoal", said), AgentEvent("compute", {"no_subgoal": 1})]
         embedding = self._measured(lambda: model.embed(view.instruction), events)
         return [SubGoal(view.instruction, None, embedding)]
 

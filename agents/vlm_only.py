@@ -77,9 +77,9 @@ class VLMOnly(SingleLaneAgent):
                      0 where a point is beyond the gripper's reach, or both are the same place
 
     As in SayCan, a sub-goal counts as reached once its skill has been executed, since nothing here could tell. It
-    reports ``subgoal`` (``text``, ``left``), ``skill`` (``pick`` and ``place`` in action units, ``affordance``) or
-    ``servo`` (the same in metres), and the events of `reasoning.Asking`. It reads ground truth with
-    ``reasoner=scripted`` only.
+    reports ``subgoal`` (see `reasoning.subgoal_event`), ``skill`` (``pick`` and ``place`` in action units,
+    ``affordance``) or ``servo`` (the same in metres), the events of `reasoning.Asking`, and with ``ask=once``
+    ``replan``, where it asks again. It reads ground truth with ``reasoner=scripted`` only.
 
     Args:
         camera: Where the static camera sees the points of an action; ``points`` are pick and place.
@@ -190,10 +190,12 @@ class VLMOnly(SingleLaneAgent):
         """Where to pick and to place for the first sub-goal that is left, ``(2,)`` in action units."""
         events: list[AgentEvent] = []
         subgoals = memory.subgoals
+        if self._ask == "once" and memory.history and not subgoals:
+            events.append(AgentEvent("replan", {"reason": "none left"}))
         if self._ask == "every" or not subgoals:
             subgoals = self._reasoner.propose(view, observation, memory.history, events)
         current = subgoals[0]
-        events.append(AgentEvent("subgoal", {"text": current.text, "left": len(subgoals)}))
+        events.append(reasoning.subgoal_event(subgoals))
         maps = self._maps(current, view, observation, events)
         points, score = self._best(maps, rng)
         shown = [self._servo.metres(point) if self._servo else point for point in points]

@@ -239,6 +239,7 @@ class Answered:
         attention: Where it looked for each of them, ``(grid * grid,)`` with mean 1, row by row; ``None`` if it does
             not say.
         error: Why there is no answer; ``None`` if there is one.
+        text: The answer word for word, with the chain of thought; empty where none was generated.
     """
 
     id: str
@@ -246,6 +247,7 @@ class Answered:
     subgoals: tuple[Said, ...] = ()
     attention: tuple[tuple[float, ...] | None, ...] = ()
     error: str | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True)

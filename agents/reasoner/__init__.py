@@ -8,8 +8,17 @@ words that it is asked in are those of `prompt`; `preprocess` and `chat` make to
 Importing this package imports no transformers; importing `vlm` does neither before a model is loaded.
 """
 
-from agents.reasoner.protocol import Attempt, Reasoner, ReasonerError, SubGoal
+from agents.reasoner.protocol import Attempt, Reasoner, ReasonerError, SubGoal, UnreadableError
 from agents.reasoner.replay import ReplayReasoner, record
 from agents.reasoner.scripted import ScriptedReasoner
 
-__all__ = ["Attempt", "Reasoner", "ReasonerError", "ReplayReasoner", "ScriptedReasoner", "SubGoal", "record"]
+__all__ = [
+    "Attempt",
+    "Reasoner",
+    "ReasonerError",
+    "ReplayReasoner",
+    "ScriptedReasoner",
+    "SubGoal",
+    "UnreadableError",
+    "record",
+]

@@ -15,6 +15,18 @@ class ReasonerError(ValueError):
     """A reasoner cannot be set up or does not answer; the message says why and what to do."""
 
 
+class UnreadableError(ReasonerError):
+    """A model answered, but states no sub-goal.
+
+    Attributes:
+        text: What it said, word for word.
+    """
+
+    def __init__(self, message: str, text: str) -> None:
+        super().__init__(message)
+        self.text = text
+
+
 @dataclass(frozen=True)
 class SubGoal:
     """What is to be reached next.

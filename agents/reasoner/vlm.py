@@ -23,7 +23,7 @@ from agents.planning import CAMERA
 from agents.reasoner.attention import to_world, watching, without_sinks
 from agents.reasoner.loading import VLMConfig, load, located
 from agents.reasoner.prompt import NEUTRAL, Plan, Step, parse, prompt, write
-from agents.reasoner.protocol import Attempt, ReasonerError, SubGoal
+from agents.reasoner.protocol import Attempt, ReasonerError, SubGoal, UnreadableError
 from agents.thinkjepa.config import WorldModelConfig
 from harness.dataset import file_sha256
 from harness.interfaces import Observation, TaskView
@@ -67,7 +67,7 @@ class VLMReasoner:
         self._model, self._chat, self._layers = loaded.model, loaded.chat, loaded.layers
         self._commit = loaded.commit
         self._device: torch.device = self._model.device
-        self._answers: _Recent[Answer] = _Recent(config.remembered)
+        self._answers: _Recent[Answer | UnreadableError] = _Recent(config.remembered)
         self._looks: _Recent[Tensor] = _Recent(config.remembered)
         self._embeddings: _Recent[Tensor] = _Recent(16 * config.remembered)
 
@@ -86,14 +86,17 @@ class VLMReasoner:
         """See `Reasoner`.
 
         Raises:
-            ReasonerError: The model states no sub-goal.
+            UnreadableError: The model states no sub-goal.
         """
         return self.answer(view, observation, history).subgoals
 
     def answer(self, view: TaskView, observation: Observation, history: Sequence[Attempt] = ()) -> Answer:
         """What is proposed, and the chain of thought that led there; see `propose`."""
         picture, question = observation[CAMERA], prompt(view.instruction, history)
-        return self._answers.get((_digest(picture), question), lambda: self._answer(picture, question))
+        found = self._answers.get((_digest(picture), question), lambda: self._answer(picture, question))
+        if isinstance(found, UnreadableError):
+            raise UnreadableError(str(found), found.text)
+        return found
 
     def look(self, subgoal: SubGoal, view: TaskView, observation: Observation) -> SubGoal:
         """See `Reasoner`: where the model looks as it states this sub-goal alone, which it need not say itself."""
@@ -113,7 +116,7 @@ class VLMReasoner:
         return self._embeddings.get(text, lambda: self._embed(text))
 
     @torch.no_grad()
-    def _answer(self, picture: _Picture, question: str) -> Answer:
+    def _answer(self, picture: _Picture, question: str) -> Answer | UnreadableError:
         encoded = self._chat.encode(picture, question)
         most = self._config.max_new_tokens
         self.calls += 1
@@ -127,7 +130,7 @@ class VLMReasoner:
             plan = parse(text)
         except ReasonerError as error:
             remedy = f"; it was cut off, give more than max_new_tokens={most}" if cut_off else ""
-            raise ReasonerError(f"model={self._config.model}: {error}{remedy}") from error
+            return UnreadableError(f"model={self._config.model}: {error}{remedy}", text)
         maps = self._maps(picture, question, text, [step.span for step in plan.steps])
         subgoals = (
             SubGoal(step.text, attention, self.embed(step.text), step.objects)

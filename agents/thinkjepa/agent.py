@@ -69,8 +69,10 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
     what was tried. With ``ask=every`` it is asked before every decision and told nothing: what has been done is to be
     seen.
 
-    Besides `PlanningAgent`'s events it reports ``subgoal`` (``text``, ``left``), ``reached`` (``text``, ``distance``),
-    ``replan``, and those of `reasoning.Asking`. It reads ground truth with ``reasoner=scripted`` only.
+    Besides `PlanningAgent`'s events it reports ``subgoal`` (see `reasoning.subgoal_event`), those of
+    `reasoning.Asking`, and with ``ask=done`` what distances tell: ``reached`` or ``watched`` (``text``, ``distance``,
+    which is held against the threshold) and ``replan`` (``reason``: ``patience`` or ``none left``). It reads ground
+    truth with ``reasoner=scripted`` only.
 
     Args:
         checkpoint: See `PlanningAgent`.
@@ -217,17 +219,17 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
         distance = self._measure(state, goal).item()
         lane = replace(lane, monitor=copy(lane.monitor), events=list(lane.events))
         verdict = lane.monitor.observe(distance)
+        reached = verdict is Verdict.REACHED
+        measured = {"text": current.text, "distance": round(distance, 6)}
+        lane.events.append(AgentEvent("reached" if reached else "watched", measured))
         if verdict is Verdict.GO_ON:
             if self._look == "once":
                 return lane
             return replace(lane, subgoals=[self._looked(current, lane, observation), *lane.subgoals[1:]])
-        reached = verdict is Verdict.REACHED
-        if reached:
-            lane.events.append(AgentEvent("reached", {"text": current.text, "distance": round(distance, 6)}))
         lane = replace(lane, history=(*lane.history, Attempt(current.text, reached)))
         if reached and len(lane.subgoals) > 1:
             return self._taken_up([self._looked(lane.subgoals[1], lane, observation), *lane.subgoals[2:]], lane)
-        lane.events.append(AgentEvent("replan", {}))
+        lane.events.append(AgentEvent("replan", {"reason": "none left" if reached else "patience"}))
         return self._asked(lane, observation)
 
     def _asked(self, lane: _Lane, observation: Observation) -> _Lane:
@@ -243,14 +245,13 @@ class ThinkJEPAAgent(PlanningAgent[_Lane]):
 
     def _taken_up(self, subgoals: Sequence[SubGoal], lane: _Lane) -> _Lane:
         """The lane at the start of the first of ``subgoals``; what is left of a plan for the same one is kept."""
-        event = AgentEvent("subgoal", {"text": subgoals[0].text, "left": len(subgoals)})
         same = bool(lane.subgoals) and lane.subgoals[0].text == subgoals[0].text
         return replace(
             lane,
             subgoals=subgoals,
             monitor=self._monitor(),
             warm_start=lane.warm_start if same else None,
-            events=[*lane.events, event],
+            events=[*lane.events, reasoning.subgoal_event(subgoals)],
         )
 
     def _attention(self, subgoal: SubGoal) -> Tensor | None:

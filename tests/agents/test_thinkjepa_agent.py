@@ -101,7 +101,11 @@ def test_patience_ends_in_a_question(checkpoint: str) -> None:
     agent.reset(0, view(), see(0))
     for step in range(3):
         agent.act({0: see(step)})
-    assert kinds(agent).count("replan") == 1
+    events = agent.pop_events(0)
+    assert [event.data for event in events if event.kind == "replan"] == [{"reason": "patience"}]
+    watched = [event.data for event in events if event.kind == "watched"]
+    assert [told["text"] for told in watched] == [Truth().texts[0]] * 2
+    assert all(told["distance"] > agent._threshold for told in watched)
 
 
 def test_the_reasoner_can_be_asked_before_every_decision(checkpoint: str) -> None:
@@ -113,7 +117,8 @@ def test_the_reasoner_can_be_asked_before_every_decision(checkpoint: str) -> Non
     truth.texts = truth.texts[1:]  # the first was reached
     agent.act({0: see(1)})
     subgoal, *_ = agent.pop_events(0)
-    assert subgoal.data == {"text": "Put the blue cube on the tray.", "left": 1}
+    text = "Put the blue cube on the tray."
+    assert subgoal.data == {"text": text, "objects": [f"thing 1 of {text}"], "left": 1, "then": []}
 
 
 def test_what_is_left_of_a_plan_is_kept_for_the_same_subgoal(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,6 +250,7 @@ def test_a_model_without_an_answer_gets_the_instruction_for_a_subgoal(
     told = agent.pop_events(0)
     events = {event.kind: event.data for event in told}
     assert "states no sub-goal" in events["no_subgoal"]["reason"]
+    assert events["no_subgoal"]["text"] == "The table is a mess."
     assert {"no_subgoal": 1} in [event.data for event in told if event.kind == "compute"], "what reports show"
     assert events["subgoal"]["text"] == "Tidy up."
 

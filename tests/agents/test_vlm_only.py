@@ -96,7 +96,7 @@ def test_the_first_thing_is_picked_and_put_at_the_last() -> None:
     np.testing.assert_allclose(action[3:5], RIGHT, atol=0.1)
     subgoal, skill = made.pop_events(0)
     assert not made.pop_events(0)
-    assert subgoal.data == {"text": put.text, "left": 1}
+    assert subgoal.data == {"text": put.text, "objects": list(put.objects), "left": 1, "then": []}
     np.testing.assert_allclose(skill.data["pick"], action[1:3], atol=1e-3)
     assert skill.data["affordance"] > 100
     json.dumps(skill.data)
@@ -140,7 +140,9 @@ def test_skills_that_were_executed_count_as_reached(ask: str, asked: int) -> Non
     made.reset(0, view(), {})
     for _ in range(3):
         act(made)
-    done = [event.data["text"] for event in made.pop_events(0) if event.kind == "subgoal"]
+    events = made.pop_events(0)
+    assert [event.data for event in events if event.kind == "replan"] == [{"reason": "none left"}] * (ask == "once")
+    done = [event.data["text"] for event in events if event.kind == "subgoal"]
     assert done == (["One."] * 3 if ask == "every" else ["One.", "Two.", "One."])
     assert len(spoken.told) == asked
     assert spoken.told[-1] == tuple(Attempt(text, True) for text in done[:2])

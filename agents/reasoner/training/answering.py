@@ -19,7 +19,7 @@ from rich.progress import track
 
 from agents.planning import CAMERA
 from agents.reasoner.loading import VLMConfig
-from agents.reasoner.protocol import Attempt, Reasoner, ReasonerError, SubGoal
+from agents.reasoner.protocol import Attempt, Reasoner, ReasonerError, SubGoal, UnreadableError
 from agents.reasoner.replay import ReplayReasoner, record
 from agents.reasoner.vlm import VLMReasoner
 from agents.thinkjepa.checkpoints import CheckpointError, from_pretrained
@@ -125,15 +125,22 @@ def ask(reasoner: Reasoner, question: Question) -> Answered:
     view = TaskView(question.task, space, None, question.horizon, 0, SeedPath(0, question.id, 0))
     history = [Attempt(text, reached=True) for text in question.reached]
     began = time.perf_counter()
+    observation, text = {CAMERA: question.picture()}, ""
     try:
-        subgoals = reasoner.propose(view, {CAMERA: question.picture()}, history)
+        if isinstance(reasoner, VLMReasoner):
+            answer = reasoner.answer(view, observation, history)
+            subgoals, text = answer.subgoals, answer.text
+        else:
+            subgoals = tuple(reasoner.propose(view, observation, history))
     except ReasonerError as error:
-        return Answered(question.id, time.perf_counter() - began, error=str(error))
+        text = error.text if isinstance(error, UnreadableError) else ""
+        return Answered(question.id, time.perf_counter() - began, error=str(error), text=text)
     return Answered(
         id=question.id,
         seconds=time.perf_counter() - began,
         subgoals=tuple(Said(subgoal.text, subgoal.objects) for subgoal in subgoals),
         attention=tuple(_numbers(subgoal) for subgoal in subgoals),
+        text=text,
     )
 
 

@@ -297,6 +297,7 @@ def test_it_learns_and_is_examined(plans: Path, tmp_path: Path, capsys: pytest.C
     first = next(one for one in read.answers if one.error is None)
     assert first.subgoals[0].text.split()[0] in {"Put", "Lay"}
     assert first.attention[0] is not None
+    assert [step.text for step in parse(first.text).steps] == [said.text for said in first.subgoals]
     assert np.mean(first.attention[0]) == pytest.approx(1, abs=1e-3)
     assert main(["check-plans", str(plans), str(answers)]) == 0
     printed = capsys.readouterr().out

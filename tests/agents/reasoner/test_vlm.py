@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from agents.reasoner import Attempt, ReasonerError, SubGoal
+from agents.reasoner import Attempt, ReasonerError, SubGoal, UnreadableError
 from agents.reasoner.attention import install, to_world, watching
 from agents.reasoner.chat import Chat, Encoded
 from agents.reasoner.prompt import parse, prompt
@@ -341,6 +341,16 @@ def test_few_answers_are_kept(folders: Any) -> None:
     for seed in (0, 1, 1, 0):
         reasoner.propose(view(TASK), see(seed))
     assert len(asked) == 3
+
+
+def test_an_answer_without_a_subgoal_is_kept_too(folders: Any) -> None:
+    reasoner = VLMReasoner(vlm_config(folders["smolvlm"]), WORLD)
+    asked = answering(reasoner, "I see nothing.")
+    for _ in range(2):
+        with pytest.raises(UnreadableError, match="states no sub-goal") as caught:
+            reasoner.propose(view(TASK), see())
+        assert caught.value.text == "I see nothing."
+    assert len(asked) == 1
 
 
 def test_a_task_with_an_image_token_is_refused(reasoner: VLMReasoner) -> None:
