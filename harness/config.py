@@ -341,6 +341,11 @@ def _with_ablation(groups: ConfigGroups, overrides: list[str]) -> tuple[list[str
     named = [item.partition("=")[2] for item in overrides if _key(item) == ABLATION]
     if not named:
         return rest, ()
+    if len(set(named)) > 1:
+        raise ConfigError(
+            f"{ABLATION}={' and '.join(named)}: an agent is one row; name one, or run them all with "
+            f"-m {ABLATION}={','.join(named)}"
+        )
     name = named[-1]
     groups.check(ABLATION, name)
     option = groups.load(ABLATION, name)

@@ -189,7 +189,8 @@ def read_plans(root: Path, splits: Collection[Split] = SPLITS) -> Iterator[Quest
             data = (root / name).read_bytes()
             if hashlib.sha256(data).hexdigest() != sum_:
                 raise PlansError(f"{root / name} is damaged: its SHA-256 is not the recorded one; make the set anew")
-            table = pq.read_table(pa.BufferReader(data))
+            # Threads that read from memory may abort the process when it ends.
+            table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
             yield from (Question.from_row(row) for row in table.to_pylist() if row["split"] in splits)
 
 
@@ -282,21 +283,34 @@ class Answers:
         Raises:
             PlansError: It is no file of answers.
         """
+        from pydantic import TypeAdapter, ValidationError  # takes a tenth of a second to import
+
+        remedy = "write it with `harness answer`"
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data.pop("format_version") != FORMAT_VERSION:
-                raise PlansError(f"{path} is of another version; write it anew with `harness answer`")
-            answers = tuple(_answered(entry, data["grid"] ** 2) for entry in data.pop("answers"))
-            return cls(**{**data, "crop": tuple(data["crop"]), "answers": answers})
-        except PlansError:
-            raise
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise PlansError(f"{path} is no file of answers ({error}); write it with `harness answer`") from error
+            data = json.loads(path.read_bytes())
+            if isinstance(data, dict) and data.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
+                raise PlansError(f"{path} is of another version; {remedy} anew")
+            answers = TypeAdapter(cls).validate_json(json.dumps(data), strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the whole"
+            raise PlansError(f"{path} is no file of answers ({where}: {first['msg']}); {remedy}") from error
+        except ValueError as error:
+            raise PlansError(f"{path} is no file of answers ({error}); {remedy}") from error
+        problem = _problem(answers)
+        if problem is not None:
+            raise PlansError(f"{path} is no file of answers ({problem}); {remedy}")
+        return answers
 
 
-def _answered(entry: Mapping[str, Any], cells: int) -> Answered:
-    maps = tuple(None if one is None else tuple(one) for one in entry["attention"])
-    said = tuple(Said(one["text"], tuple(one["objects"])) for one in entry["subgoals"])
-    if len(maps) != len(said) or any(one is not None and len(one) != cells for one in maps):
-        raise ValueError(f"{entry['id']}: attention must be null or {cells} numbers for each sub-goal")
-    return Answered(**{**entry, "subgoals": said, "attention": maps})
+def _problem(answers: Answers) -> str | None:
+    """What contradicts itself in a file of answers."""
+    cells, known = answers.grid**2, set[str]()
+    for answered in answers.answers:
+        maps = answered.attention
+        if len(maps) != len(answered.subgoals) or any(one is not None and len(one) != cells for one in maps):
+            return f"{answered.id}: attention must be null or {cells} numbers for each sub-goal"
+        if answered.id in known:
+            return f"{answered.id} is answered twice"
+        known.add(answered.id)
+    return None

@@ -155,7 +155,10 @@ def refusals(one: LoadedRun, other: LoadedRun) -> list[str]:
         reasons += difference(dict(one.identity.protocol), dict(other.identity.protocol), "protocol")
         reasons += difference(dict(one.identity.fingerprint), dict(other.identity.fingerprint), "content")
     if not reasons and PairedRows(one, other).shared == 0:
-        reasons.append("they have no episode in common")
+        seeds = [", ".join(map(str, run.summary.seeds)) for run in (one, other)]
+        alike = set(one.frame["episode_id"]) & set(other.frame["episode_id"])
+        told = f"no seed in common ({' and '.join(seeds)}); give a seed of both, or two runs without --pool-seeds"
+        reasons.append(f"they have {told if alike else 'no episode in common'}")
     reasons += [f"the weights of {run.label} are untrained" for run in left_out([one.summary, other.summary])]
     return reasons
 

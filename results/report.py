@@ -41,8 +41,8 @@ COMPUTE_COLUMNS = (
 
 TIES = (
     "Bold: best, or not shown to be worse than the best (paired by episode: McNemar's exact test for rates, sign-flip "
-    "test for means; Holm's correction over the agents of the column, level 0.05). Privileged agents are ranked only "
-    "where there are no others."
+    "test for means and where episodes are repeated; Holm's correction over the agents of the column, level 0.05). "
+    "Privileged agents are ranked only where there are no others."
 )
 
 

@@ -63,6 +63,8 @@ class ReplayReasoner:
         except ValidationError as error:
             first = error.errors()[0]
             raise ReasonerError(f"{path}: {_key(first['loc'])}: {first['msg']}") from error
+        if not self._answers:
+            raise ReasonerError(f"{path} has no answers; write it with `harness answer ... --replay`")
         for instruction, answer in self._answers.items():
             for place, step in enumerate(answer):
                 problem = _problem(step, world)
@@ -82,9 +84,10 @@ class ReplayReasoner:
         """
         answer = self._answers.get(view.instruction)
         if answer is None:
-            near = difflib.get_close_matches(view.instruction, self._answers, n=1, cutoff=0.0)
-            hint = f"the nearest of {len(self._answers)} is {near[0]!r}" if near else "it is empty"
-            raise ReasonerError(f"{self._path} has no answer to {view.instruction!r}; {hint}")
+            (near,) = difflib.get_close_matches(view.instruction, self._answers, n=1, cutoff=0.0)
+            raise ReasonerError(
+                f"{self._path} has no answer to {view.instruction!r}; the nearest of {len(self._answers)} is {near!r}"
+            )
         reached = Counter(attempt.text for attempt in history if attempt.reached)
         stated = Counter(step.text for step in answer)
         rounds = min(reached[text] // count for text, count in stated.items())

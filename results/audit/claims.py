@@ -28,9 +28,9 @@ from scipy.special import ndtri
 
 from harness.instantiate import ConfigError
 from results.audit.findings import Finding
-from results.audit.tables import combined, shown
+from results.audit.tables import combined, shown, verdict_on
 from results.published import PublishedSource, PublishedTable
-from results.published.quantity import Quantity, parse
+from results.published.quantity import Quantity, Range, parse
 
 Tables = Mapping[str, PublishedTable]
 
@@ -83,9 +83,11 @@ def _values(table: PublishedTable, column: object, stated: Mapping[str, str]) ->
 
 def _difference(table: PublishedTable, column: object, rows: Sequence[str], stated: str) -> Found:
     one, other = (_cell(table, row, column) for row in rows)
-    claimed, number = _number(stated), one.value - other.value
-    if not claimed.rounds_from(number):
-        yield "inconsistent", f"{rows[0]} minus {rows[1]} is {shown(number)}, not {stated}"
+    number, room = one.value - other.value, one.before_rounding - other.before_rounding
+    found = verdict_on(_number(stated), number, room)
+    if found is not None:
+        level, how = found
+        yield level, f"{rows[0]} minus {rows[1]} is {shown(number)}, not {stated}{how}"
 
 
 def _best(table: PublishedTable, column: object, other_than: Sequence[str], stated: str) -> Found:
@@ -129,12 +131,12 @@ def _weighted_means(
 ) -> Found:
     """Find the weights that explain each number; one set of weights has to explain them all."""
     claimed = {row: _number(text) for row, text in stated.items()}
-    means: dict[str, dict[str, Decimal]] = {}
+    means: dict[str, dict[str, tuple[Decimal, Range]]] = {}
     explains: dict[str, set[str]] = {row: set() for row in stated}
     for name, weights in weightings(len(of)).items():
         for row, quantity in claimed.items():
             number, room = combined([_cell(table, row, column) for column in of], weights)
-            means.setdefault(name, {})[row] = number
+            means.setdefault(name, {})[row] = number, room
             if room.meets(quantity.before_rounding):
                 explains[row].add(name)
     common = set.intersection(*explains.values())
@@ -145,13 +147,15 @@ def _weighted_means(
 
 
 def _unexplained(
-    stated: Mapping[str, str], explains: Mapping[str, set[str]], means: Mapping[str, Mapping[str, Decimal]]
+    stated: Mapping[str, str],
+    explains: Mapping[str, set[str]],
+    means: Mapping[str, Mapping[str, tuple[Decimal, Range]]],
 ) -> Found:
     for row, names in explains.items():
         if names:
             continue
         used = sorted(name for other, own in explains.items() if other != row for name in own)
-        tried = ", ".join(f"{shown(means[name][row])} with {name}" for name in (used or means))
+        tried = ", ".join(f"{shown(means[name][row][0])} with {name}" for name in (used or means))
         given = ", ".join(stated[other] for other in explains if explains[other])
         whose = f"the weights that give {given} elsewhere give" if used else "none of the usual weights gives it:"
         yield "inconsistent", f"{row} is said to be {stated[row]}; {whose} {tried}"
@@ -164,12 +168,13 @@ def _unexplained_difference(
     stated: str,
     explains: Mapping[str, set[str]],
     common: set[str],
-    means: Mapping[str, Mapping[str, Decimal]],
+    means: Mapping[str, Mapping[str, tuple[Decimal, Range]]],
 ) -> Found:
     claimed = _number(stated)
-    gaps = {name: own[rows[0]] - own[rows[1]] for name, own in means.items()}
+    gaps = {name: own[rows[0]][0] - own[rows[1]][0] for name, own in means.items()}
+    rooms = {name: own[rows[0]][1] - own[rows[1]][1] for name, own in means.items()}
     used = sorted(common or set().union(*explains.values()))
-    if not used or any(claimed.rounds_from(gaps[name]) for name in used):
+    if not used or any(rooms[name].meets(claimed.before_rounding) for name in used):
         return
     elsewhere = [name for name, gap in gaps.items() if claimed.rounds_from(gap)]
     origin = f"; {stated} is the difference with {elsewhere[0]}" if elsewhere else ""

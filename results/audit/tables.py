@@ -37,7 +37,7 @@ def audit_table(table: PublishedTable) -> Iterator[Finding]:
             raise ConfigError(f"{table.source}: relation {relation}: `is` must be one of {', '.join(RELATIONS)}")
         try:
             yield from check(table, **arguments)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise ConfigError(f"{table.source}: relation {dict(relation)}: {error}") from error
     yield from _possible_percentages(table)
 
@@ -63,7 +63,7 @@ def _combined(
             continue
         unit = Decimal("0.01") if parts[0].percent and not stated.percent else Decimal(1)
         number, room = combined(parts, [factor * unit for factor in factors])
-        verdict = _verdict(stated, number, room)
+        verdict = verdict_on(stated, number, room)
         if verdict is not None:
             text = f"{row}: {column} is printed as {stated.text}; the {name} of its columns is {shown(number)}"
             yield Finding(verdict[0], name, table.source, text + verdict[1])
@@ -89,7 +89,7 @@ def _difference(table: PublishedTable, column: str, of: Sequence[Any], to: str) 
             continue
         room = value.before_rounding - reference.before_rounding
         number = value.value - reference.value
-        verdict = _verdict(stated, number, room)
+        verdict = verdict_on(stated, number, room)
         if verdict is not None:
             text = f"{row}: {column} is printed as {stated.text}; the difference to {to} is {shown(number)}"
             yield Finding(verdict[0], "difference", table.source, text + verdict[1])
@@ -117,7 +117,7 @@ def shown(number: Decimal) -> str:
     return f"{number.quantize(Decimal('0.0001')).normalize():f}"
 
 
-def _verdict(stated: Quantity, number: Decimal, room: Range) -> tuple[Level, str] | None:
+def verdict_on(stated: Quantity, number: Decimal, room: Range) -> tuple[Level, str] | None:
     """Nothing if ``number`` is printed as stated; a note if it could have been, with how; else an inconsistency."""
     if stated.rounds_from(number):
         return None

@@ -28,7 +28,7 @@ system a row is about); ``episodes`` (``{total: 200, over: [columns]}`` or ``{ea
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -193,6 +193,13 @@ def _table(data: Mapping[str, Any], source: str, status: str) -> PublishedTable:
     strange = sorted(set(data.get("systems") or {}) - {name for name, _ in rows})
     if strange:
         raise ValueError(f"table {data['id']}: systems names {strange[0]}, which is no row")
+    episodes = dict(data.get("episodes") or {})
+    problem = _problem_with(episodes, columns) if episodes else None
+    if problem is not None:
+        raise ValueError(
+            f"table {data['id']}: episodes: {problem}; give {{total: NUMBER, over: [COLUMN, ...]}} or "
+            "{each: NUMBER, of: [COLUMN, ...]}"
+        )
     quantities = [
         [parse(text, name in percent) for name, text in zip(columns, cells, strict=True)] for _, cells in rows
     ]
@@ -208,7 +215,21 @@ def _table(data: Mapping[str, Any], source: str, status: str) -> PublishedTable:
         id=str(data["id"]),
         setting=str(data.get("setting") or ""),
         systems={str(row): str(system) for row, system in (data.get("systems") or {}).items()},
-        episodes=dict(data.get("episodes") or {}),
+        episodes=episodes,
         percent=percent,
         relations=tuple(dict(relation) for relation in data.get("relations") or ()),
     )
+
+
+def _problem_with(episodes: Mapping[str, Any], columns: Sequence[str]) -> str | None:
+    """Why this does not say how many episodes are behind which columns; ``None`` if it does."""
+    form = next((form for form in (("total", "over"), ("each", "of")) if set(episodes) == set(form)), None)
+    if form is None:
+        return f"its keys are {', '.join(map(str, episodes))}"
+    count, named = (episodes[key] for key in form)
+    if not isinstance(count, int) or count < 1:
+        return f"{form[0]} is {count!r}"
+    if not isinstance(named, list) or not named:
+        return f"{form[1]} is {named!r}"
+    unknown = next((column for column in named if str(column) not in columns), None)
+    return None if unknown is None else f"{unknown} is no column"

@@ -80,6 +80,8 @@ def test_rows_differ_from_the_full_one_by_what_they_say() -> None:
     assert others[0] == {**full, "gpi": "random"}
     assert others[1] == {**full, "guidance": {"attention": True, "alpha": 0}}
     assert others[2]["name"] == "flat_cem"
+    with pytest.raises(ConfigError, match="ablation=full and no_gpi: an agent is one row"):
+        compose_runs(["ablation=full", "ablation=no_gpi", "benchmark=subgoals"])
     swept = compose_runs(["ablation=full,no_gpi", "benchmark=subgoals", "agent.look=once"], multirun=True)
     assert [composed.config.agent["gpi"] for composed in swept] == ["learned", "random"]
     assert {composed.config.agent["look"] for composed in swept} == {"once"}

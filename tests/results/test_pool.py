@@ -74,6 +74,8 @@ def test_agents_are_compared_over_all_their_seeds(runs: dict[str, Path], capsys:
     assert "3 runs are given; name two, or --pool-seeds" in capsys.readouterr().err
     assert main([*words[:3], "--pool-seeds"]) == 2
     assert "give the seeds of two agents" in capsys.readouterr().err
+    assert main(["compare", str(runs["a7"]), str(runs["b0"]), "--pool-seeds"]) == 2
+    assert "no seed in common (7 and 0); give a seed of both, or two runs without" in capsys.readouterr().err
     assert main([*words, "--pool-seeds"]) == 0
     assert "over the seeds that both have" in capsys.readouterr().out
 

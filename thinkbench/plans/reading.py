@@ -9,7 +9,7 @@ A sentence is read as a legal move if
 - all that it names in between is one of these, or where the item is now;
 - it has none of `_DENYING`, and none of `_RELATING` between the last thing and the one before;
 - where the item is only found or taken (`_TAKING`), more than *on* or *in* leads to the last thing: *pick it up in the
-  bin* says where it is.
+  bin* says where it is, as *from the stack on the table* does in any sentence.
 
 So a sentence about a third thing is not read, nor one that says no destination, or says it first. Things are named by
 colour and kind, with the size where that is needed to tell them apart (it may be said where it is not), zones by
@@ -37,20 +37,23 @@ from thinkbench.symbolic import TABLE, Domain, Move, SymbolicState
 _ARTICLES = frozenset({"the", "a", "an"})
 _DENYING = frozenset(
     {"not", "t", "cannot", "no", "never", "none", "nothing", "neither", "nor", "without", "instead", "except", "unless"}
-    | {"avoid", "prevent", "keep", "before", "if", "whether", "or"}
+    | {"avoid", "prevent", "keep", "leave", "before", "if", "whether", "or", "was", "were"}
+    | {"dont", "doesnt", "isnt", "shouldnt"}
 )
 """Words of sentences that do not say, or not for sure, that something is to be so; ``t`` is the end of *don't*."""
 _RELATING = frozenset({"that", "which", "what", "whatever", "pile", "tower"})
 """Words by which something else is described by what is named next."""
 _PLACING = frozenset({"on", "onto", "upon", "atop", "in", "into", "inside", "within", "across", "over"})
-_TAKING = frozenset({"pick", "take", "lift", "grasp", "grab", "remove", "find", "locate", "identify"})
+_TAKING = frozenset({"pick", "take", "lift", "grasp", "grab", "remove", "unstack", "clear", "uncover", "get"})
+_TAKING |= {"find", "locate", "identify", "select", "approach", "reach", "touch", "look"}
 _GRASPED = frozenset({"pick", "take", "lift", "grasp", "grab", "hold"})
 _GRASPED |= {"picked", "taken", "lifted", "grasped", "grabbed", "held", "picks", "holds", "holding"}
 _BEHIND = _PLACING | {"to", "of", "off", "from", "for", "under", "below", "beneath", "beside", "near", "by"}
+_BEHIND |= {"above", "at", "toward", "towards", "behind", "around"}
 """What is named behind one of these is not what is moved."""
 
 _WHERE_IT_IS = re.compile(r"(?:up )?(?:on|atop|on top of|in|inside|inside of|within)")
-_OUT_OF_IT = re.compile(r"(?:up )?(?:(?:from|off|off of|out of)(?: on)?|from (?:top of|on top of|atop|inside|within))")
+_ORIGIN = re.compile(r"\b(?:from|off|out of)\b(?!.*\b(?:and|then|to|onto|into)\b)")
 _ON = r"on|onto|upon|atop|(?:on|onto|to|at) top of"
 _INTO = r"in|into|inside|inside of|within|(?:^|\b(?:it|over|back|moved|brought|transferred) )to"
 _ACROSS = r"across|over"
@@ -115,14 +118,18 @@ def grasped(scene: SceneSpec, domain: Domain, state: SymbolicState, said: Said) 
     return frozenset(
         move.item
         for move in domain.moves(state)
-        if move.item in item.things and all(_is_here(one, domain, state[domain.index[move.item]]) for one in others)
+        if move.item in item.things and all(_is_below(one, domain, state, move.item) for one in others)
     )
 
 
-def _is_here(named: _Named, domain: Domain, place: str) -> bool:
-    """Whether what is named is where an item is now, and said to be so."""
-    found = _WHERE_IT_IS.fullmatch(named.before) or _OUT_OF_IT.fullmatch(named.before)
-    return found is not None and not named.things.isdisjoint(_parts(domain, place))
+def _is_below(named: _Named, domain: Domain, state: SymbolicState, item: str) -> bool:
+    """Whether what is named is what an item is on or in, or something below that, and said to be so."""
+    found = _WHERE_IT_IS.fullmatch(named.before) or _ORIGIN.search(named.before)
+    below, place = set[str](), state[domain.index[item]]
+    while place in domain.index:
+        below.add(place)
+        place = state[domain.index[place]]
+    return found is not None and not named.things.isdisjoint({*below, *_parts(domain, place)})
 
 
 def _phrases(scene: SceneSpec) -> Mapping[str, frozenset[str]]:
@@ -157,6 +164,7 @@ def _says(named: Sequence[_Named], domain: Domain, state: SymbolicState, move: M
         move.item in item.things
         and _BEHIND.isdisjoint(item.before.split()[-1:])
         and all(one.things & {move.item, *here, *parts} for one in between)
+        and not _ORIGIN.search(goal.before)
         and _leads_to(goal.before, domain, move.destination)
         and (_TAKING.isdisjoint(item.before.split()) or not _WHERE_IT_IS.fullmatch(goal.before))
         and all(one.before == "and" for one in more)

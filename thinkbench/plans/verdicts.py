@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from harness.plans import Answered, Answers, PlansError, Question, digest, read_plans
+from harness.plans import Answered, Answers, PlansError, Question, digest, question_ids, read_plans
 from thinkbench.plans.attention import Looked, looked
 from thinkbench.plans.judge import Judged, judge
 
@@ -39,6 +39,9 @@ def verdicts(plans: Path, answers: Answers) -> list[Verdict]:
     if digest(plans) != answers.plans:
         raise PlansError(f"these are answers to another set of plans than {plans}; give the one that was asked")
     by_id = {answered.id: answered for answered in answers.answers}
+    strange = sorted(by_id.keys() - set(question_ids(plans)))
+    if strange:
+        raise PlansError(f"{plans} has no question {strange[0]!r}; the answers are to other questions or were changed")
     found = []
     for question in read_plans(plans):
         answered = by_id.get(question.id)

@@ -70,6 +70,9 @@ def answer_all(arguments: argparse.Namespace) -> None:
             arguments.replay, to_replay(questions, [known[question.id] for question in questions]), world.encoder.crop
         )
         print(arguments.replay)
+        silent = sum(not question.reached and not known[question.id].subgoals for question in questions)
+        if silent:
+            print(f"note: {silent} answers state no sub-goal; the record has the instruction instead", file=sys.stderr)
         several = ambiguous(questions)
         if several:
             print(
@@ -100,16 +103,19 @@ def _known(path: Path, asked: Answers) -> dict[str, Answered]:
 
 
 def to_replay(questions: Sequence[Question], answered: Sequence[Answered]) -> dict[str, list[SubGoal]]:
-    """What `replay.record` writes: the first answer to each instruction that was given at the start of an episode."""
+    """What `replay.record` writes: the first answer to each instruction that was given at the start of an episode.
+
+    Where it states no sub-goal, the instruction is the sub-goal, as it is for an agent that asks the model itself.
+    """
     found: dict[str, list[SubGoal]] = {}
     for question, answer in zip(questions, answered, strict=True):
-        if not question.reached and answer.subgoals:
+        if not question.reached:
             pairs = zip(answer.subgoals, answer.attention, strict=True)
             subgoals = [
                 SubGoal(said.text, None if attention is None else torch.tensor(attention), objects=said.objects)
                 for said, attention in pairs
             ]
-            found.setdefault(question.task, subgoals)
+            found.setdefault(question.task, subgoals or [SubGoal(question.task, None)])
     return found
 
 

@@ -110,6 +110,10 @@ def test_answers_can_be_replayed(plans: Path, tmp_path: Path) -> None:
             (goal.text, goal.objects) for goal in first.subgoals
         ]
         torch.testing.assert_close(proposed[0].attention, torch.tensor(looks))
+    silent = to_replay(questions, [Answered(one.id, 0.0, error="none") for one in questions])
+    assert {task: [goal.text for goal in goals] for task, goals in silent.items()} == {
+        one.task: [one.task] for one in questions if not one.reached
+    }, "as an agent goes on that asks the model itself"
 
 
 @torch.no_grad()

@@ -160,6 +160,14 @@ CLAIM = {"quote": "q", "where": "w", "table": "main"}
             {"is": "difference", "column": 1, "rows": ["new", "base"], "stated": "+12"},
             ["new minus base is 10, not +12"],
         ),
+        (  # 10.05 rounded to 10.1, of 60.04 and 49.99
+            {"is": "difference", "column": 1, "rows": ["new", "base"], "stated": "10.1"},
+            ["new minus base is 10, not 10.1 (possible if its parts were rounded before)"],
+        ),
+        (
+            {"is": "difference", "column": 1, "rows": ["new", "base"], "stated": "10.2"},
+            ["new minus base is 10, not 10.2"],
+        ),
         ({"is": "best", "column": 1, "other_than": ["new"], "stated": "50%"}, []),
         ({"is": "best", "column": 1, "other_than": ["new"], "stated": "55%"}, ["no row has 55%"]),
         ({"is": "below", "column": 1, "rows": ["base"], "stated": "51%"}, []),
@@ -190,6 +198,10 @@ def test_claims(claim: dict[str, object], texts: list[str], tmp_path: Path) -> N
         ({"claims": [CLAIM | {"is": "below", "rows": ["base"], "stated": "1%"}]}, "missing 1 required"),
         ({"claims": [{"is": "below", "table": "other"}]}, "other"),
         ({"table": {"relations": [{"is": "product"}]}}, "`is` must be one of sum, mean"),
+        ({"table": {"relations": [{"is": "mean", "column": "length", "of": [1], "weights": [0]}]}}, "relation"),
+        ({"table": {"episodes": {"total": 200}}}, "episodes: its keys are total; give {total: NUMBER, over"),
+        ({"table": {"episodes": {"each": 0, "of": [1]}}}, "episodes: each is 0"),
+        ({"table": {"episodes": {"total": 200, "over": [9]}}}, "episodes: 9 is no column"),
         ({"table": {"relations": [{"is": "sum", "column": "lenght", "of": [1]}]}}, "lenght"),
     ],
 )

@@ -256,5 +256,24 @@ def test_answers_are_counted(
     torn.write(tmp_path / "answers.json")
     with pytest.raises(PlansError, match=r"attention must be null or 49 numbers for each sub-goal"):
         Answers.read(tmp_path / "answers.json")
+    answers.write(tmp_path / "answers.json")
+    whole = json.loads((tmp_path / "answers.json").read_text())
+    for change, message in (
+        ({"crop": [0, 0, 1]}, "crop"),
+        ({"reasoner": None}, "reasoner"),
+        ({"answers": [whole["answers"][0] | {"seconds": "fast"}]}, r"answers\.0\.seconds"),
+        ({"answers": [whole["answers"][0] | {"subgoals": [{"text": 5, "objects": []}]}]}, r"subgoals\.0\.text"),
+        (
+            {"answers": [whole["answers"][0] | {"subgoals": [{"text": "x", "objects": "cube"}]}]},
+            r"subgoals\.0\.objects",
+        ),
+        ({"answers": whole["answers"][:1] * 2}, "answered twice"),
+        ({"format_version": 99}, "another version"),
+    ):
+        (tmp_path / "answers.json").write_text(json.dumps(whole | change))
+        with pytest.raises(PlansError, match=message):
+            Answers.read(tmp_path / "answers.json")
+    with pytest.raises(PlansError, match="has no question 'moon'"):
+        verdicts(folder, replace(answers, answers=[replace(right[0], id="moon")]))
     (tmp_path / "answers.json").write_text("{}")
     assert main(["check-plans", str(folder), str(tmp_path / "answers.json")]) == 2

@@ -190,6 +190,15 @@ def test_ordinary_words_are_read(text: str, moves: list[tuple[str, str]]) -> Non
         "Pick up the red cube on the blue cube",
         "Put the red cube on the pile that stands on the blue cube",
         "Hold the red cube over the blue cube",
+        "Remove the red cube from the stack on the table",
+        "Take the red cube from its position on the blue cube",
+        "Pick up the red cube from the stack in the green bin",
+        "Unstack the red cube on the table",
+        "Move the gripper above the red cube in the green bin",
+        "Look at the red cube on the table",
+        "The red cube was on the blue cube",
+        "Leave the red cube on the table",
+        "Dont put the red cube on the blue cube",
         "The red cube is on the small blue cube",
         "The small red cube is on the blue cube",
         "The red block is on the blue cube",
@@ -229,6 +238,7 @@ def test_the_list_of_objects_is_read_where_the_text_names_nothing() -> None:
         ("Pick up the red cube on the green cube", {"red"}),
         ("The red cube is held by the gripper", {"red"}),
         ("Lift the small white cylinder from the table", {"little"}),
+        ("Pick up the small white cylinder from its place on the table", {"little"}),
         ("Pick up the green cube", set()),  # the red one is on it
         ("Pick up the red cube from the blue cube", set()),
         ("Pick up the red cube and put it on the green cube", set()),
@@ -250,6 +260,8 @@ def test_what_is_picked_up_is_placed_next() -> None:
     def judged(*texts: str) -> Judged:
         return judge(problem, [Said(text, ()) for text in texts])
 
+    off = f"Pick up {words['item']} from its place on {words['here']}"
+    assert judged(off, f"Place it on {words['place']}").executable
     pick, place = f"Pick up {words['item']}", f"Place it on {words['place']}"
     assert words["item"] != other["item"]
     assert judged(pick, place) == Judged(2, executable=True, correct=False)
