@@ -42,6 +42,7 @@ def test_the_report_is_that_of_the_entries(monkeypatch: pytest.MonkeyPatch) -> N
         ("thinkjepa-trained", "vlm_only-trained"),
         ("flat_cem", "vlm_only-trained"),
         ("oracle_goal-next", "thinkjepa-scripted"),
+        ("thinkjepa-scripted", "thinkjepa-scripted-done"),
         ("vlm_only-scripted", "vlm_only-trained"),
     ],
 )
