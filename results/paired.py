@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,10 @@ SIGN_FLIPS = 9999
 
 MOST_FLIPPED = 20_000
 """Above this number of episodes that differ, the sign-flip distribution is normal for all purposes."""
+
+MOST_COUNTED = 20_000_000
+"""Up to this product of what whole differences sum up to and how many sizes they have, it takes about a second to
+count all sign flips."""
 
 Values = npt.NDArray[np.float64]
 
@@ -141,13 +146,20 @@ def _joined(one: float, other: float, phi: float) -> float:
 def sign_flip_test(differences: Values, clusters: npt.NDArray[np.generic] | None = None) -> float:
     """Two-sided p-value of "the sign of each episode's difference is a coin flip" (Fisher's randomisation test).
 
-    The statistic is the sum of the differences; differences of one cluster keep a common sign. Exact for up to 13
-    clusters that differ, else with ``SIGN_FLIPS`` seeded draws (scipy), above ``MOST_FLIPPED`` by the normal limit.
+    The statistic is the sum of the differences; differences of one cluster keep a common sign. Exact for whole numbers,
+    which verdicts, chain lengths and their sums over repetitions are (up to ``MOST_COUNTED``; of verdicts alone it is
+    McNemar's test), and for up to 13 clusters that differ; else with ``SIGN_FLIPS`` seeded draws (scipy), above
+    ``MOST_FLIPPED`` by the normal limit.
     """
     sums = differences if clusters is None else np.bincount(pd.factorize(clusters)[0], weights=differences)
     sums = sums[np.abs(sums) > 1e-12]
     if len(sums) < 2:
         return 1.0
+    whole = np.rint(sums)
+    if np.abs(sums - whole).max() < 1e-9:
+        sizes, counts = np.unique(np.abs(whole).astype(np.int64), return_counts=True)
+        if len(sizes) == 1 or (len(sums) <= MOST_FLIPPED and int(sizes @ counts) * len(sizes) <= MOST_COUNTED):
+            return _all_flips(tuple(sizes.tolist()), tuple(counts.tolist()), abs(int(whole.sum())))
     if len(sums) > MOST_FLIPPED:
         return float(2 * ndtr(-abs(sums.sum()) / math.sqrt((sums**2).sum())))
     from scipy.stats import permutation_test
@@ -162,6 +174,24 @@ def sign_flip_test(differences: Values, clusters: npt.NDArray[np.generic] | None
         rng=np.random.default_rng(0),
     )
     return float(answer.pvalue)
+
+
+@lru_cache(maxsize=4096)
+def _all_flips(sizes: tuple[int, ...], counts: tuple[int, ...], observed: int) -> float:
+    """The chance that a signed sum of ``counts[i]`` differences of ``sizes[i]`` is at least ``observed`` from 0."""
+    if observed == 0:
+        return 1.0
+    total = sum(size * count for size, count in zip(sizes, counts, strict=True))
+    fewest = (total - observed) // 2  # the sum of the sizes that carry the rarer sign
+    if len(sizes) == 1:
+        return mcnemar_exact(counts[0] - fewest // sizes[0], fewest // sizes[0])
+    # The generating function of that sum, a product of ((1 + z^size) / 2)^count, at the roots of unity.
+    roots = np.exp(2j * np.pi * np.arange(total + 1) / (total + 1))
+    values = np.ones(total + 1, dtype=complex)
+    for size, count in zip(sizes, counts, strict=True):
+        values *= ((1 + roots**size) / 2) ** count
+    chances = np.fft.fft(values).real / (total + 1)
+    return float(np.clip(2 * chances[: fewest + 1].sum(), 0.0, 1.0))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

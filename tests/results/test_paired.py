@@ -69,9 +69,39 @@ def _signs(count: int) -> itertools.product[tuple[int, ...]]:
     return itertools.product((-1, 1), repeat=count)
 
 
-def test_sign_flips_of_verdicts_are_mcnemars_test() -> None:
-    differences = np.array([1.0] * 7 + [-1.0] * 2 + [0.0] * 20)
-    assert sign_flip_test(differences) == pytest.approx(mcnemar_exact(7, 2))
+@given(COUNTS, COUNTS, st.integers(0, 5))
+def test_sign_flips_of_verdicts_are_mcnemars_test(better: int, worse: int, equal: int) -> None:
+    differences = np.array([1.0] * better + [-1.0] * worse + [0.0] * equal)
+    assert sign_flip_test(differences) == pytest.approx(mcnemar_exact(better, worse), rel=1e-9)
+
+
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=9))
+def test_sign_flips_of_chain_lengths_are_all_counted(values: list[int]) -> None:
+    flipped = [abs(sum(s * v for s, v in zip(signs, values, strict=True))) for signs in _signs(len(values))]
+    share = np.mean([total >= abs(sum(values)) for total in flipped])
+    assert sign_flip_test(np.array(values, dtype=float)) == pytest.approx(share, abs=1e-12)
+
+
+@given(st.lists(st.integers(-4, 5), min_size=30, max_size=60))
+@settings(max_examples=15)
+def test_counted_sign_flips_are_those_that_are_drawn(values: list[int]) -> None:
+    """A unit that is no whole number has them drawn."""
+    counted, drawn = (sign_flip_test(np.array(values) * unit) for unit in (1.0, math.pi))
+    assert drawn == pytest.approx(counted, abs=6 * math.sqrt(1 / SIGN_FLIPS))
+
+
+def test_p_values_can_be_as_small_as_a_long_table_needs() -> None:
+    assert sign_flip_test(np.array([2.0] * 40 + [1.0] * 20)) < 1e-14
+
+
+def test_many_verdicts_are_counted_and_many_sizes_meet_their_limit() -> None:
+    verdicts = np.repeat([1.0, -1.0], [15_200, 14_800])
+    assert sign_flip_test(verdicts) == mcnemar_exact(15_200, 14_800)
+    lengths = np.repeat([1.0, -1.0, 5.0, -4.0], [15_200, 14_800, 40, 40])
+    normal = math.erfc(abs(lengths.sum()) / math.sqrt(2 * (lengths**2).sum()))
+    assert sign_flip_test(lengths) == pytest.approx(normal)
+    few = sign_flip_test(np.repeat([1.0, -1.0, 5.0, -4.0], [7_600, 7_400, 20, 20]))
+    assert few == pytest.approx(math.erfc(220 / math.sqrt(2 * 15_820)), abs=0.002)
 
 
 def test_sign_flips_of_many_values_meet_their_normal_limit() -> None:
@@ -113,7 +143,7 @@ def test_repeating_a_run_as_it_is_tells_nothing_new(counts: tuple[int, ...], tim
     assert again is not None
     expected = (once.interval.low, once.interval.high)
     assert (again.interval.low, again.interval.high) == pytest.approx(expected, abs=1e-9)
-    assert again.p_value == pytest.approx(once.p_value, abs=0.02), "signs are drawn where there are many"
+    assert again.p_value == pytest.approx(once.p_value, rel=1e-9)
 
 
 def test_a_paired_difference_holds_its_numbers() -> None:

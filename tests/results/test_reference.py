@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,19 @@ def test_the_report_is_that_of_the_entries(monkeypatch: pytest.MonkeyPatch) -> N
     paths = [path.relative_to(THINKBENCH) for path in ENTRIES]
     assert len(paths) > 8
     assert markdown(build_report(paths, seeds_pooled=True)) == (THINKBENCH / "report.md").read_text()
+
+
+def test_the_readme_s_first_table_is_part_of_the_report() -> None:
+    """Its rates are those of the report's table, whose cells have all of them spelled out."""
+    table = (ROOT / "README.md").read_text().partition("## First results")[2].partition("The expert bounds")[0]
+    rows = [row.strip("| ").split(" | ") for row in table.splitlines() if row.count("/") >= 5]
+    reported = [line for line in (THINKBENCH / "report.md").read_text().splitlines() if line.startswith("| ")]
+    assert len(rows) == 9
+    for label, *horizons, average in rows:
+        name = label.split(",")[0]
+        cells = [re.escape(f"({cell})") for cell in horizons] + [re.escape(average)]
+        row = re.compile(rf"\| {re.escape(name)} \(.*" + ".*".join(cells))
+        assert sum(row.match(line) is not None for line in reported) == 1, label
 
 
 @pytest.mark.slow
