@@ -44,10 +44,10 @@ def add_answer(verbs: Any) -> None:
     who.add_argument("--record", type=Path, metavar="FILE", help="recorded answers (agents/reasoner/replay.py)")
     parser.add_argument("--revision", metavar="NAME", help="commit, tag or branch of a --model of the hub")
     parser.add_argument("--lora", type=Path, metavar="DIR", help="an adapter for --model")
-    parser.add_argument("--layers", choices=("last", "middle"), default="last", help="whose attention is taken")
-    parser.add_argument("--sinks", choices=("none", "neutral"), default="none", help="see agents/reasoner/loading.py")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="of an answer (default: 512)")
+    parser.add_argument("--layers", choices=("last", "middle"), help="whose attention is taken (default: last)")
+    parser.add_argument("--sinks", choices=("none", "neutral"), help="see agents/reasoner/loading.py (default: none)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: auto")
+    parser.add_argument("--max-new-tokens", type=int, metavar="N", help="of an answer (default: 512)")
     parser.add_argument("--world", metavar="NAME", help="world model whose grid attention is over (default: 14 x 14)")
     parser.add_argument(
         "--split", choices=("train", "held_out", "unseen", "evaluation"), help="questions of one split (default: all)"

@@ -177,24 +177,17 @@ def _world(name: str | None) -> WorldModelConfig:
 
 def _reasoner(arguments: argparse.Namespace, world: WorldModelConfig) -> tuple[Reasoner, dict[str, Any]]:
     """A reasoner, and what it is called."""
+    options = ("revision", "lora", "layers", "sinks", "device", "max_new_tokens")
+    given = {name: value for name in options if (value := getattr(arguments, name)) is not None}
     if arguments.record is not None:
-        for option in ("lora", "revision"):
-            if (given := getattr(arguments, option)) is not None:
-                raise ValueError(f"--{option} {given} has no effect on --record; leave it away")
+        for name, value in given.items():
+            raise ValueError(f"--{name.replace('_', '-')} {value} has no effect on --record; leave it away")
         return ReplayReasoner(arguments.record, world), {"record": file_sha256(arguments.record)}
-    if arguments.max_new_tokens < 1:
-        raise ValueError(f"--max-new-tokens {arguments.max_new_tokens}: must be at least 1")
-    config = VLMConfig(
-        model=arguments.model,
-        revision=arguments.revision,
-        lora=arguments.lora,
-        layers=arguments.layers,
-        sinks=arguments.sinks,
-        device=arguments.device,
-        max_new_tokens=arguments.max_new_tokens,
-    )
+    if given.get("max_new_tokens", 1) < 1:
+        raise ValueError(f"--max-new-tokens {given['max_new_tokens']}: must be at least 1")
+    config = VLMConfig(model=arguments.model, **given)
     reasoner = VLMReasoner(config, world)
-    named = {name: getattr(arguments, name) for name in ("model", "layers", "sinks", "max_new_tokens")}
+    named = {name: getattr(config, name) for name in ("model", "layers", "sinks", "max_new_tokens")}
     if arguments.lora is not None:
         named["lora"] = str(arguments.lora)
     return reasoner, named | {"revision": reasoner.revision}

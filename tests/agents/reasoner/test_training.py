@@ -456,8 +456,9 @@ def test_bad_data_and_models_are_refused(plans: Path, tmp_path: Path, capsys: py
     assert "--max-new-tokens 0: must be at least 1" in capsys.readouterr().err
     assert main(["answer", str(plans), "--record", str(tmp_path / "none.json"), "-o", out]) == 2
     assert "cannot be read" in capsys.readouterr().err
-    assert main(["answer", str(plans), "--record", "x", "--revision", "v1", "-o", out]) == 2
-    assert "--revision v1 has no effect on --record" in capsys.readouterr().err
+    for option, value in (("--revision", "v1"), ("--layers", "last"), ("--max-new-tokens", "9")):
+        assert main(["answer", str(plans), "--record", "x", option, value, "-o", out]) == 2
+        assert f"{option} {value} has no effect on --record" in capsys.readouterr().err
     damaged = make_tiny(["Tidy up."], tmp_path / "damaged", TinySizes(**SIZES))
     (damaged / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1")
     capsys.readouterr()
