@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import ray
@@ -144,10 +145,9 @@ class RayExecutor:
                     ray.shutdown()
 
     def _connect(self) -> bool:
-        """Connect to Ray; whether it was started by us. Ray's own SIGTERM handler is put aside: ours must stay.
+        """Connect to Ray; whether it was started by us.
 
         Raises:
-            InterruptedRunError: SIGTERM came while Ray started.
             WorkerStartError: There is no cluster, or not enough of it.
         """
         if ray.is_initialized():
@@ -155,7 +155,6 @@ class RayExecutor:
         _check_address(self._address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        handler = signal.getsignal(signal.SIGTERM)
         options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
         if self._address is None:
             cpus = max(os.cpu_count() or 1, round(self._count * self._resources["num_cpus"] + 0.5))
@@ -165,20 +164,14 @@ class RayExecutor:
                 "object_store_memory": LOCAL_OBJECT_STORE_BYTES,
             }
         try:
-            # Without an address Ray would join a cluster that somebody left running here, and refuse the options.
-            ray.init(address=self._address or "local", **options)
-        except SystemExit:  # Ray's answer to SIGTERM while it starts; its alarm would abort us three seconds later
-            signal.alarm(0)
-            ray.shutdown()
-            raise InterruptedRunError from None
+            with _sigterm_stays_ours():
+                # Without an address Ray would join a cluster that somebody left running here, and refuse the options.
+                ray.init(address=self._address or "local", **options)
         except (ConnectionError, RayError) as error:
             raise WorkerStartError(
                 f"cannot connect to Ray at ray.address={self._address}: {error} (where the cluster wants a token, set "
                 "RAY_AUTH_MODE=token)"
             ) from error
-        finally:
-            if signal.getsignal(signal.SIGTERM) is not handler:
-                signal.signal(signal.SIGTERM, handler)
         try:
             self._check_resources()
         except WorkerStartError:
@@ -195,6 +188,32 @@ class RayExecutor:
                     f"executor.workers={self._count} with executor.{key}_per_worker={self._resources[option]:g} need "
                     f"{needed:g} {ray_name}s, the Ray cluster has {total.get(ray_name, 0.0):g}; lower one of the two"
                 )
+
+
+@contextlib.contextmanager
+def _sigterm_stays_ours() -> Iterator[None]:
+    """Keep the handler of SIGTERM while Ray starts, which would put its own in place.
+
+    Ray's raises `SystemExit`. Where it happens to run in a fork hook or a finaliser, Python ignores that, and the
+    signal is lost; elsewhere it leaves a Ray half started, which crashes the process when that ends.
+    """
+    install, handler = signal.signal, signal.getsignal(signal.SIGTERM)
+
+    def ours(number: int, frame: FrameType | None) -> None:
+        signal.alarm(0)  # set by Ray's C++ part, which calls this and would abort the process three seconds later
+        if callable(handler):
+            handler(number, frame)
+
+    def install_others(number: int, given: Any) -> Any:
+        return handler if number == signal.SIGTERM else install(number, given)
+
+    install(signal.SIGTERM, ours)
+    signal.signal = install_others  # type: ignore[assignment]  # Ray has no option for it
+    try:
+        yield
+    finally:
+        signal.signal = install
+        install(signal.SIGTERM, handler)
 
 
 def _check_address(address: str | None) -> None:

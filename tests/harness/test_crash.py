@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from harness.cli import main
 from harness.store import STORE_NAME, RunReader, StoreError
-from tests.harness.toy_runs import results, run_toy, spawn_toy, traces
+from tests.harness.toy_runs import ROOT, TOY, results, run_toy, spawn_toy, traces
 from tests.toys import Walker
 
 SLOW = ["protocol.episodes=60", "protocol.work=25"]
@@ -117,6 +119,31 @@ def test_a_signal_while_ray_starts_leaves_a_resumable_run(wait: float, tmp_path:
         assert [session["ending"] for session in reader.sessions()] == ["interrupted"]
     assert main(["resume", str(tmp_path)]) == 0
     assert len(results(tmp_path)) == 60
+
+
+def test_a_signal_in_a_fork_hook_of_ray_s_start_stops_the_run(tmp_path: Path) -> None:
+    """Python ignores what a handler raises there, and Ray's handler would raise."""
+    script = """if True:
+        import os, signal, sys
+
+        def hook():
+            if sys.modules.get("ray") and signal.getsignal(signal.SIGTERM) != signal.SIG_DFL and not sent:
+                sent.append(True)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        sent = []
+        os.register_at_fork(after_in_parent=hook)
+        from harness.cli import main
+
+        code = main(sys.argv[1:])
+        assert sent
+        sys.exit(code)
+    """
+    words = [sys.executable, "-c", script, "run", *TOY, "agent=walker", f"run_dir={tmp_path}", "executor=ray"]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 3, ended.stderr
+    with RunReader(tmp_path) as reader:
+        assert [session["ending"] for session in reader.sessions()] == ["interrupted"]
 
 
 def test_resume_refuses_what_changed_and_says_what(
