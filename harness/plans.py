@@ -287,10 +287,11 @@ class Answers:
 
         remedy = "write it with `harness answer`"
         try:
-            data = json.loads(path.read_bytes())
+            text = path.read_bytes()
+            data = json.loads(text)
             if isinstance(data, dict) and data.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
                 raise PlansError(f"{path} is of another version; {remedy} anew")
-            answers = TypeAdapter(cls).validate_json(json.dumps(data), strict=True)
+            answers = TypeAdapter(cls).validate_json(text, strict=True)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the whole"

@@ -41,7 +41,8 @@ class PairedDifference:
         second: Mean of the second agent.
         interval: 95 % interval of ``difference``: for rates `newcombe_paired` with as many pairs as there are episodes,
             else `harness.statistics.cluster_bootstrap` over episodes.
-        p_value: Two-sided, of "no difference": `mcnemar_exact` for rates without repetitions, else `sign_flip_test`.
+        p_value: Two-sided, of "no difference": `sign_flip_test`, which of rates without repetitions is McNemar's exact
+            test.
         better: Pairs in which the first agent has the larger value.
         worse: Pairs in which the second has.
         effect: Effect size: Cohen's h for rates, Cohen's d_z (mean difference over its standard deviation) else;
@@ -97,10 +98,7 @@ def paired_difference(
         interval = newcombe_paired(*(count * told for count in counts))
     else:
         interval = cluster_bootstrap(differences, None if alone else clusters)
-    if rate and alone:
-        p_value = mcnemar_exact(better, worse)
-    else:
-        p_value = sign_flip_test(differences, None if alone else clusters)
+    p_value = sign_flip_test(differences, None if alone else clusters)
     means = float(first.mean()), float(second.mean())
     effect = cohen_h(*means) if rate else cohen_dz(differences)
     return PairedDifference(rate, len(first), groups, *means, interval, p_value, better, worse, effect)

@@ -107,6 +107,12 @@ class _List:
     lines: set[int] = field(default_factory=set)
     formed: bool = False
 
+    def add(self, stated: int, step: Step, line: int, *, formed: bool) -> None:
+        """The sub-goal of line ``stated``, as ``line`` has it too."""
+        self.steps[stated] = step
+        self.lines.add(line)
+        self.formed |= formed
+
 
 def parse(answer: str) -> Plan:
     """Read an answer.
@@ -149,12 +155,9 @@ def _lists(lines: Sequence[str]) -> list[_List]:
         numbered = _read(line, start)
         if numbered is None:
             objects = _LINE_OF_OBJECTS.match(line)
-            if objects is not None and stated is not None and not lists[-1].steps[stated].objects:
-                step = lists[-1].steps[stated]
+            if objects is not None and stated is not None and not (step := lists[-1].steps[stated]).objects:
                 span = step.span[0], start + len(line.rstrip())
-                lists[-1].steps[stated] = replace(step, objects=_things(objects["rest"]), span=span)
-                lists[-1].lines.add(place)
-                lists[-1].formed = True
+                lists[-1].add(stated, replace(step, objects=_things(objects["rest"]), span=span), place, formed=True)
                 deeper = below
             stated, below = None, deeper
             continue
@@ -165,10 +168,8 @@ def _lists(lines: Sequence[str]) -> list[_List]:
             continue
         if not lists or number <= lists[-1].first:
             lists.append(_List(number))
+        lists[-1].add(place, step, place, formed="|" in line)
         lists[-1].indent, stated, below = indent, place, True
-        lists[-1].steps[place] = step
-        lists[-1].lines.add(place)
-        lists[-1].formed |= "|" in line
     return lists
 
 

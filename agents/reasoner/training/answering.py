@@ -180,7 +180,8 @@ def _reasoner(arguments: argparse.Namespace, world: WorldModelConfig) -> tuple[R
     options = ("revision", "lora", "layers", "sinks", "device", "max_new_tokens")
     given = {name: value for name in options if (value := getattr(arguments, name)) is not None}
     if arguments.record is not None:
-        for name, value in given.items():
+        if given:
+            name, value = next(iter(given.items()))
             raise ValueError(f"--{name.replace('_', '-')} {value} has no effect on --record; leave it away")
         return ReplayReasoner(arguments.record, world), {"record": file_sha256(arguments.record)}
     if given.get("max_new_tokens", 1) < 1:
